@@ -1,0 +1,89 @@
+// Turns what the operating system says about a disk (an errno) into a RunError that names the path and the remedy. Knows nothing of what is being written.
+import { RunError, UserError } from '../errors';
+
+interface DiskProblem {
+  code: string;
+  /** Completes "Could not <doing> <path>: …". */
+  reason: string;
+  remedy: string;
+}
+
+const full: DiskProblem = {
+  code: 'disk-full',
+  reason: 'the disk or the quota is full',
+  remedy: 'Free some space or choose a folder on another disk, then try again.',
+};
+const readOnly: DiskProblem = {
+  code: 'folder-read-only',
+  reason: 'writing there is not allowed',
+  remedy: 'Choose a folder that you may write to, or change its permissions.',
+};
+
+const byErrno: Record<string, DiskProblem> = {
+  ENOSPC: full,
+  EDQUOT: full,
+  EROFS: readOnly,
+  EACCES: readOnly,
+  EPERM: readOnly,
+  ENOENT: {
+    code: 'folder-missing',
+    reason: 'the folder does not exist, or vanished meanwhile',
+    remedy: 'Create the folder, or put back the disk that it was on, then try again.',
+  },
+  ENOTDIR: {
+    code: 'not-a-folder',
+    reason: 'a file stands where a folder is needed',
+    remedy: 'Move that file away or choose another path.',
+  },
+  EISDIR: {
+    code: 'not-a-file',
+    reason: 'a folder stands where a file is needed',
+    remedy: 'Move that folder away or choose another path.',
+  },
+  ENAMETOOLONG: {
+    code: 'name-too-long',
+    reason: 'the name is longer than the file system allows',
+    remedy: 'Choose a shorter name or path.',
+  },
+  EMFILE: {
+    code: 'too-many-open-files',
+    reason: 'too many files are open',
+    remedy: 'Close other programs or raise the limit on open files (ulimit -n), then try again.',
+  },
+  EIO: {
+    code: 'disk-failure',
+    reason: 'the disk reported a failure',
+    remedy: 'Check the disk and its connection, or choose another one.',
+  },
+  EFBIG: {
+    code: 'file-too-large',
+    reason: 'the file is larger than the file system allows',
+    remedy: 'Choose a folder on a file system that takes files of this size.',
+  },
+};
+byErrno.EEXIST = byErrno.ENOTDIR!;
+byErrno.ENFILE = byErrno.EMFILE!;
+
+/** The errno name of a system error (`ENOSPC`), or undefined for any other value. */
+export function errnoOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' && /^E[A-Z0-9]+$/.test(error.code) ? error.code : undefined;
+}
+
+/**
+ * The error to throw when `doing` (an infinitive, "write") failed on `path`.
+ * A known errno becomes a RunError; a UserError or anything that is no disk failure comes back unchanged.
+ */
+export function diskError(error: unknown, path: string, doing: string): unknown {
+  if (error instanceof UserError) return error;
+  const errno = errnoOf(error);
+  const problem = errno === undefined ? undefined : byErrno[errno];
+  if (!problem) return error;
+  return new RunError({
+    code: problem.code,
+    message: `Could not ${doing} ${path}: ${problem.reason} (${errno}).`,
+    remedy: problem.remedy,
+    facts: { path, errno: errno ?? null },
+    cause: error,
+  });
+}
