@@ -1,0 +1,62 @@
+// What a row of the operator table says. Rows are plain data with an inference function; gradients stand in src/engine/autodiff.
+import type { DType } from '../../dtype';
+import { invariant, UserError } from '../../errors';
+import type { GraphBuilder } from '../builder';
+import type { AttributeValue, Shape, Value } from '../graph';
+import { showShape } from '../shape';
+
+export interface TensorType {
+  dtype: DType;
+  shape: Shape;
+}
+
+export type Attributes = Readonly<Record<string, AttributeValue>>;
+
+/** One operator. `A` are its attributes; optional inputs may be null. */
+export interface OpDefinition<A extends object = Attributes> {
+  /** ONNX domain; `workbench` operators are expanded before encoding. */
+  domain: '' | 'com.microsoft' | 'workbench';
+  /** Output types from input types; throws through `fail` where the inputs do not fit. */
+  infer(inputs: readonly (TensorType | null)[], attributes: A, fail: Fail): TensorType[];
+  /** How opset 18 writes the node where that differs from ours: static arguments as trailing integer inputs. */
+  onnx?(attributes: A): OnnxForm;
+  /** For `workbench` operators: the same values from plain operators, one per output (null where nobody asked). */
+  expand?(
+    b: GraphBuilder,
+    inputs: readonly (Value | null)[],
+    attributes: A,
+    wanted: readonly boolean[],
+  ): (Value | null)[];
+}
+
+export interface OnnxForm {
+  opType?: string;
+  /** Constant int64 vectors appended to the inputs. */
+  ints?: readonly (readonly number[])[];
+  /** Attributes written in place of ours. */
+  attributes?: Attributes;
+}
+
+export type Fail = (why: string) => never;
+
+/** The i-th input, which must be there. */
+export function required(inputs: readonly (TensorType | null)[], i: number, fail: Fail): TensorType {
+  const input = inputs[i];
+  if (!input) return fail(`input ${i} is missing`);
+  return input;
+}
+
+/** Builds the `fail` of one node: a message that names operator, scope and the shapes it was given. */
+export function failFor(op: string, scope: string, inputs: readonly (TensorType | null)[]): Fail {
+  return (why) => {
+    const shapes = inputs.map((t) => (t ? `${t.dtype}${showShape(t.shape)}` : '–')).join(', ');
+    throw new Error(`${op} in ${scope || 'the graph'} (${shapes}): ${why}. Please report this.`);
+  };
+}
+
+/** Keeps the attribute types of each row while widening the table. */
+export function defineOps<T extends Record<string, OpDefinition<never>>>(table: T): T {
+  return table;
+}
+
+export { invariant, UserError };

@@ -1,0 +1,107 @@
+// Operators of transformer layers: softmax, norms, rotary positions, attention.
+import { elements } from '../../dtype';
+import { float } from '../graph';
+import { replaced, sameShape } from '../shape';
+import { defineOps, type OpDefinition, required } from './definition';
+
+export const neuralOps = defineOps({
+  /** Over the last axis. */
+  Softmax: {
+    domain: '',
+    infer: (inputs, _, fail) => [required(inputs, 0, fail)],
+  } as OpDefinition<{ axis: -1 }>,
+  /** RMS norm over the last axis: x, weight → y, 1/rms [..., 1]. */
+  SimplifiedLayerNormalization: {
+    domain: '',
+    infer: (inputs, _, fail) => {
+      const x = required(inputs, 0, fail);
+      return [x, { dtype: 'float32', shape: replaced(x.shape, x.shape.length - 1, 1) }];
+    },
+  } as OpDefinition<{ axis: -1; epsilon: { float: number } }>,
+  /** Layer norm over the last axis: x, weight, bias → y, mean [..., 1], 1/σ [..., 1]. */
+  LayerNormalization: {
+    domain: '',
+    infer: (inputs, _, fail) => {
+      const x = required(inputs, 0, fail);
+      const statistic = { dtype: 'float32' as const, shape: replaced(x.shape, x.shape.length - 1, 1) };
+      return [x, statistic, statistic];
+    },
+  } as OpDefinition<{ axis: -1; epsilon: { float: number } }>,
+  /**
+   * Rotary positions (half-split convention) on x [B, S, heads·Dh] with position ids [B, S] and caches [positions, Dh/2].
+   */
+  RotaryEmbedding: {
+    domain: 'com.microsoft',
+    infer: (inputs, a, fail) => {
+      const [x, ids, cos] = [0, 1, 2].map((i) => required(inputs, i, fail));
+      if (x!.shape.length !== 3 || ids!.shape.length !== 2) fail('x must be [B, S, D] and positions [B, S]');
+      const headSize = x!.shape[2]! / a.num_heads;
+      if (cos!.shape[1] !== headSize / 2)
+        fail(`the cache is ${cos!.shape[1]} wide, half a head is ${headSize / 2}`);
+      return [x!];
+    },
+  } as OpDefinition<{ num_heads: number; interleaved: 0 }>,
+  /**
+   * softmax(scores)·v in one operator, so that its gradient can use rowsum(O∘dO) for rowsum(P∘dP) and touch the
+   * [.., q, k] matrices twice instead of four times. scores [.., q, k], v [.., k, Dh] → O [.., q, Dh], P [.., q, k].
+   */
+  SoftmaxMatMul: {
+    domain: 'workbench',
+    infer: (inputs, _, fail) => {
+      const [scores, v] = [required(inputs, 0, fail), required(inputs, 1, fail)];
+      if (scores.shape.at(-1) !== v.shape.at(-2)) fail('scores and values disagree on the number of keys');
+      if (!sameShape(scores.shape.slice(0, -2), v.shape.slice(0, -2))) fail('the leading dimensions differ');
+      return [{ dtype: scores.dtype, shape: [...scores.shape.slice(0, -1), v.shape.at(-1)!] }, scores];
+    },
+    expand: (b, inputs) => {
+      const p = b.op('Softmax', [inputs[0]!], { axis: -1 });
+      return [b.op('MatMul', [p, inputs[1]!], {}), p];
+    },
+  } as OpDefinition<Record<string, never>>,
+  /** x, weights: x itself; going backward the gradient's rows are multiplied by the weights (broadcast). */
+  ScaleGradient: {
+    domain: 'workbench',
+    infer: (inputs, _, fail) => [required(inputs, 0, fail)],
+    expand: (_, inputs) => [inputs[0]!],
+  } as OpDefinition<Record<string, never>>,
+  /** x itself; nothing flows backward through it. */
+  StopGradient: {
+    domain: 'workbench',
+    infer: (inputs, _, fail) => [required(inputs, 0, fail)],
+    expand: (_, inputs) => [inputs[0]!],
+  } as OpDefinition<Record<string, never>>,
+  /** A tensor of one value. */
+  Fill: {
+    domain: 'workbench',
+    infer: (_, a) => [{ dtype: 'float32', shape: a.shape }],
+    expand: (b, _, a) => {
+      const scalar = b.scalar(a.value.float);
+      return [
+        elements(a.shape) === 1 && a.shape.length === 0
+          ? scalar
+          : b.op('Expand', [scalar], { shape: a.shape }),
+      ];
+    },
+  } as OpDefinition<{ shape: readonly number[]; value: { float: number } }>,
+  /**
+   * Inference only. query [B, S, H·Dh], key and value [B, S, K·Dh], past key and value [B, K, T, Dh] (written in place),
+   * last filled position int32 [B], total length int32 [1], cos and sin caches or null → output, present key and value.
+   */
+  GroupQueryAttention: {
+    domain: 'com.microsoft',
+    infer: (inputs, _, fail) => [
+      required(inputs, 0, fail),
+      required(inputs, 3, fail),
+      required(inputs, 4, fail),
+    ],
+  } as OpDefinition<{
+    num_heads: number;
+    kv_num_heads: number;
+    do_rotary: 0 | 1;
+    rotary_interleaved: 0;
+    local_window_size: number;
+    scale: { float: number };
+  }>,
+});
+
+export { float };
