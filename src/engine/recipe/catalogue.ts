@@ -1,0 +1,83 @@
+// What the axes of a recipe offer: one entry per adapter, initialisation, optimizer …, given by the file that implements it.
+// Validation, schema, form and help take a catalogue and never ask for a particular entry.
+import type { Problem } from '../../protocol/errors';
+import type { Recipe, RecipeValues } from '../../protocol/recipe';
+import type { SettingField, SettingValue } from '../../protocol/settings';
+
+/** One choice of an axis. */
+export interface CatalogueEntry {
+  /** As written in a recipe. */
+  readonly id: string | boolean;
+  /** One line. */
+  readonly label: string;
+  /** One or two sentences: what it does and what it trades. */
+  readonly summary: string;
+  /** For a family such as `pissa_niter_16`: a regular expression over the whole value. */
+  readonly pattern?: string;
+  /** Its own settings; one whose key is a common setting's replaces that setting's default and bounds. */
+  readonly fields: readonly SettingField[];
+  /** Common settings that mean nothing with this choice; giving one is a mistake. */
+  readonly without?: readonly (keyof RecipeValues)[];
+  /** Combinations that make no sense, refused by name; `where` is a recipe key. */
+  readonly check?: (recipe: Recipe) => Problem[];
+}
+
+/** A name for a set of settings; each may still be overridden. */
+export interface PresetEntry {
+  readonly id: string;
+  readonly label: string;
+  readonly summary: string;
+  readonly values: Readonly<Record<string, SettingValue>>;
+}
+
+/** The recipe keys that choose from the catalogue. */
+export const axes = ['adapter', 'init_lora_weights', 'quantization', 'optim', 'attention'] as const;
+export type Axis = (typeof axes)[number];
+
+export interface RecipeCatalogue extends Readonly<Record<Axis, readonly CatalogueEntry[]>> {
+  readonly presets: readonly PresetEntry[];
+}
+
+/** Names that users know and that this version does not have; an axis drops out of here as its entry arrives. */
+export const knownElsewhere: Readonly<Record<Axis | 'preset', readonly string[]>> = {
+  adapter: [
+    'dora',
+    'vera',
+    'lora_fa',
+    'lora_drop',
+    'adalora',
+    'mora',
+    'lora_xs',
+    'o_lora',
+    'am_lora',
+    'qlora',
+    'oft',
+  ],
+  init_lora_weights: ['pissa', 'milora', 'corda', 'olora', 'eva', 'loftq'],
+  quantization: ['nf4', 'fp4', 'int8'],
+  optim: ['adamw_8bit', 'paged_adamw', 'galore_adamw', 'sgd', 'adafactor', 'lion'],
+  attention: ['shift_short'],
+  preset: ['qlora', 'dora', 'longlora'],
+};
+
+/** Settings of choices that this version does not have. */
+export const settingsElsewhere: readonly string[] = [
+  'use_dora',
+  'loraplus_lr_ratio',
+  'galore_rank',
+  'galore_update_interval',
+  'galore_scale',
+  'loftq_config',
+  'trainable_token_indices',
+];
+
+/** The entry that a value chooses, if the axis has it. */
+export function chosenEntry(entries: readonly CatalogueEntry[], value: unknown): CatalogueEntry | undefined {
+  return entries.find(
+    (entry) =>
+      entry.id === value ||
+      (entry.pattern !== undefined &&
+        typeof value === 'string' &&
+        new RegExp(`^(?:${entry.pattern})$`).test(value)),
+  );
+}

@@ -1,0 +1,107 @@
+// Recipes of LLaMA-Factory. Its datasets are names in dataset_info.json; importing resolves them (datasetInfo.ts).
+import type { SettingValue } from '../../../protocol/settings';
+import {
+  asList,
+  type Dialect,
+  elementType,
+  ignored,
+  type Translated,
+  unsupportedIfSet,
+  whenTrue,
+} from './translation';
+import { trainerKeys } from './trl';
+
+const modules = (value: unknown): Translated => {
+  const names = asList(value);
+  return { set: { target_modules: names.includes('all') ? 'all-linear' : names } };
+};
+
+export const llamaFactory: Dialect = {
+  name: 'LLaMA-Factory',
+  markers: [
+    'stage',
+    'finetuning_type',
+    'lora_target',
+    'lora_rank',
+    'cutoff_len',
+    'template',
+    'dataset_dir',
+    'quantization_bit',
+    'preprocessing_num_workers',
+    'overwrite_cache',
+    'plot_loss',
+    'max_samples',
+    'pissa_init',
+    'neat_packing',
+  ],
+  keys: {
+    ...trainerKeys,
+    model_name_or_path: 'model',
+    adapter_name_or_path: unsupportedIfSet('training that goes on from an adapter'),
+    stage: (value) =>
+      value === 'sft' || value === 'pt'
+        ? { set: value === 'pt' ? { train_on: 'all' } : {} }
+        : { unsupported: `stage: ${String(value)}` },
+    finetuning_type: (value) => {
+      if (value === 'lora') return { set: { adapter: 'lora' } };
+      if (value === 'full') return { set: { adapter: 'none' } };
+      return { unsupported: `finetuning_type: ${String(value)}` };
+    },
+    lora_rank: 'r',
+    lora_target: modules,
+    additional_target: (value) => ({ set: { modules_to_save: asList(value) } }),
+    use_dora: whenTrue({ adapter: 'dora' }),
+    pissa_init: (value, all) =>
+      value === true
+        ? {
+            set: {
+              init_lora_weights:
+                typeof all.pissa_iter === 'number' && all.pissa_iter > 0
+                  ? `pissa_niter_${all.pissa_iter}`
+                  : 'pissa',
+            },
+          }
+        : { ignored: 'off' },
+    pissa_iter: ignored('taken with pissa_init'),
+    pissa_convert: unsupportedIfSet('pissa_convert'),
+    use_galore: whenTrue({ optim: 'galore_adamw' }),
+    shift_attn: whenTrue({ attention: 'shift_short' }),
+    dataset_dir: ignored('taken with dataset'),
+    template: ignored(
+      "the tokenizer's own chat template is used; check that it is this one, or set chat_template",
+    ),
+    cutoff_len: 'max_length',
+    max_samples: unsupportedIfSet('a limit on the samples'),
+    train_on_prompt: (value) => ({ set: { train_on: value === true ? 'all' : 'completions' } }),
+    mask_history: unsupportedIfSet('training on the last turn alone'),
+    neat_packing: whenTrue({ packing: true }),
+    overwrite_cache: ignored('nothing is cached'),
+    preprocessing_num_workers: ignored('the data is read by one process'),
+    plot_loss: ignored('the panels and TensorBoard show the curves'),
+    quantization_bit: (value) => {
+      if (value === null) return { ignored: 'off' };
+      return { set: { quantization: value === 4 ? 'nf4' : `int${String(value)}` } };
+    },
+    quantization_method: (value) =>
+      ['bnb', 'bitsandbytes'].includes(String(value))
+        ? { ignored: 'as here' }
+        : { unsupported: `quantization_method: ${String(value)}` },
+    quantization_type: 'quantization',
+    flash_attn: ignored('attention is compiled in'),
+    enable_liger_kernel: ignored('the loss is always computed in chunks'),
+    disable_gradient_checkpointing: (value) => ({ set: { gradient_checkpointing: value !== true } }),
+    infer_dtype: ignored('it concerns inference'),
+    compute_dtype: elementType,
+    pure_bf16: whenTrue({ dtype: 'bfloat16' }),
+    trust_remote_code: ignored('no code of a model is ever run'),
+    use_fast_tokenizer: ignored('tokenizer.json is used'),
+    early_stopping_steps: 'early_stopping_patience',
+    val_size: (value) => ({ set: { val_size: value as SettingValue } }),
+    include_num_input_tokens_seen: ignored('tokens are always counted'),
+    use_unsloth: ignored('another implementation of the same'),
+    use_swanlab: ignored('only TensorBoard files are written'),
+    mix_strategy: (value) =>
+      value === 'concat' ? { ignored: 'as here' } : { unsupported: `mix_strategy: ${String(value)}` },
+    packing: 'packing',
+  },
+};

@@ -1,0 +1,209 @@
+// The calls between a parent (terminal, extension) and the trainer process, and the messages that carry them over IPC.
+// All of it is JSON; parameters are validated by the parent, results are what `--json` prints.
+import type { ErrorReport, Problem } from './errors';
+import type { Recipe } from './recipe';
+import type { RunEvent, TrainResult } from './run';
+
+export type { TrainResult } from './run';
+
+/** Where and with how many threads a call computes. */
+export interface DeviceParams {
+  /** `auto`, `cpu`, `cuda`, `cuda:1`, `webgpu`. */
+  device: string;
+  /** 0 lets the runtime choose. */
+  threads: number;
+}
+
+export interface TrainParams {
+  recipe: Recipe;
+  /** What validation and import had to say; the run repeats them as notes. */
+  notes: readonly string[];
+}
+
+export interface EvaluateParams extends DeviceParams {
+  model: string;
+  adapter: string | null;
+  data: string;
+  /** Tokens; null takes the adapter's or the model's own. */
+  maxLength: number | null;
+  batchSize: number;
+}
+
+export interface EvaluateResult {
+  /** Mean over the counted tokens, in nats. */
+  loss: number;
+  perplexity: number;
+  /** Tokens that the loss counts. */
+  tokens: number;
+}
+
+export interface GenerateParams extends DeviceParams {
+  model: string;
+  /** Adapters that are added together. */
+  adapters: readonly string[];
+  prompts: readonly string[];
+  /** Puts each prompt into the chat template as a user's turn. */
+  chat: boolean;
+  maxNewTokens: number;
+  /** 0 is greedy. */
+  temperature: number;
+  /** 1 switches it off. */
+  topP: number;
+  /** 0 switches it off. */
+  topK: number;
+  seed: number;
+}
+
+export interface Completion {
+  prompt: string;
+  /** Without the prompt. */
+  text: string;
+  /** Count of new tokens. */
+  tokens: number;
+  finishReason: 'stop' | 'length' | 'cancelled';
+}
+
+export interface GenerateResult {
+  completions: readonly Completion[];
+}
+
+export interface EstimateParams {
+  recipe: Recipe;
+  notes: readonly string[];
+}
+
+export interface EstimateResult {
+  totalBytes: number;
+  parts: {
+    weights: number;
+    adapter: number;
+    gradients: number;
+    optimizer: number;
+    activations: number;
+    workspace: number;
+    [part: string]: number;
+  };
+  availableBytes: number;
+  fits: boolean;
+  /** Smallest change first. */
+  suggestions: readonly { change: string; totalBytes: number }[];
+}
+
+export interface InspectParams {
+  path: string;
+}
+
+export interface InspectedTensor {
+  name: string;
+  dtype: string;
+  shape: readonly number[];
+  /** Frobenius norm; null where it was not computed. */
+  norm: number | null;
+}
+
+export interface InspectResult {
+  kind: 'adapter' | 'checkpoint' | 'dataset' | 'run' | 'recipe';
+  path: string;
+  /** One line that says what it is. */
+  summary: string;
+  facts: Record<string, string | number | boolean | null>;
+  tensors?: readonly InspectedTensor[];
+  problems: readonly Problem[];
+}
+
+export interface MergeParams extends DeviceParams {
+  model: string;
+  adapter: string;
+  out: string;
+}
+
+export interface MergeResult {
+  /** The merged checkpoint's folder. */
+  out: string;
+  mergedModules: number;
+  /** Largest absolute difference of logits, merged against unmerged, on the check batch. */
+  maxLogitDifference: number;
+  verified: boolean;
+}
+
+export type DoctorParams = {
+  /** Only this device, or null for all. */
+  device: string | null;
+};
+
+export interface DoctorDevice {
+  device: string;
+  provider: string;
+  available: boolean;
+  /** Null where unknown. */
+  memoryBytes: number | null;
+  /** One real training step; null where the device is not available. */
+  trainingStep: { ok: boolean; milliseconds: number; loss: number } | null;
+  problem: Problem | null;
+}
+
+export interface DoctorResult {
+  version: string;
+  node: string;
+  platform: string;
+  /** ONNX Runtime's version; null where its library does not load. */
+  runtime: string | null;
+  cores: number;
+  memoryBytes: number;
+  devices: readonly DoctorDevice[];
+}
+
+/** Every call: its parameters and its result. */
+export interface TrainerMethods {
+  train: { params: TrainParams; result: TrainResult };
+  evaluate: { params: EvaluateParams; result: EvaluateResult };
+  generate: { params: GenerateParams; result: GenerateResult };
+  estimate: { params: EstimateParams; result: EstimateResult };
+  inspect: { params: InspectParams; result: InspectResult };
+  merge: { params: MergeParams; result: MergeResult };
+  doctor: { params: DoctorParams; result: DoctorResult };
+}
+export type TrainerMethod = keyof TrainerMethods;
+
+/** Newly generated text of one prompt, as it comes. */
+export interface TokenEvent {
+  type: 'token';
+  /** Index into `GenerateParams.prompts`. */
+  prompt: number;
+  text: string;
+}
+export type TrainerEvent = RunEvent | TokenEvent;
+
+/** What a running call may ask of the process around it. */
+export interface EngineHost {
+  emit(event: TrainerEvent): void;
+  /** Save a checkpoint and end as soon as the current step is done. */
+  readonly stopRequested: boolean;
+  /** End as soon as possible; saving is not wanted. */
+  readonly cancelRequested: boolean;
+  /** True once for every request to write a checkpoint and go on. */
+  takeCheckpointRequest(): boolean;
+}
+
+/** One entry per method; `src/engine/api.ts` implements it. */
+export type EngineApi = {
+  readonly [M in TrainerMethod]: (
+    params: TrainerMethods[M]['params'],
+    host: EngineHost,
+  ) => Promise<TrainerMethods[M]['result']>;
+};
+
+/** `stop`: save and stop. `cancel`: stop now. `checkpoint`: save and go on. */
+export type ControlCommand = 'stop' | 'cancel' | 'checkpoint';
+
+export type ParentMessage =
+  | { kind: 'request'; id: number; method: TrainerMethod; params: unknown }
+  | { kind: 'control'; command: ControlCommand };
+
+export type ChildMessage =
+  | { kind: 'event'; id: number; event: TrainerEvent }
+  | { kind: 'result'; id: number; result: unknown }
+  | { kind: 'error'; id: number; error: ErrorReport };
+
+/** Codes of reports that are our fault, not the user's; the terminal exits with 1 on them. */
+export const faultCodes: readonly string[] = ['internal-error', 'trainer-died'];
