@@ -1,8 +1,8 @@
 // Opens a Hugging Face checkpoint folder: config and where every tensor lies, in one file or many shards. Reads no weights and knows no model family.
-import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Problem } from '../../protocol/errors';
 import { CheckpointError, raiseProblems } from '../errors';
+import { namesIn } from '../files/folder';
 import { isJsonObject, type JsonObject, nameOf, readJsonObject } from '../files/json';
 import { explainFolder, locateCheckpoint } from './locate';
 import {
@@ -37,7 +37,7 @@ const index = 'model.safetensors.index.json';
  */
 export async function openCheckpoint(path: string): Promise<Checkpoint> {
   const folder = await locateCheckpoint(path);
-  const names = await readdir(folder);
+  const names = await namesIn(folder, CheckpointError, 'checkpoint-folder');
   const hasWeights = names.includes(single) || names.includes(index);
   if (!hasWeights && (!names.includes('config.json') || names.includes('adapter_config.json'))) {
     throw explainFolder(folder, names);

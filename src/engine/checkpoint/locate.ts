@@ -1,13 +1,9 @@
 // Finds the folder of a checkpoint from whatever path a person gives: the folder, a file in it, or the hub's cache. Reads no weights.
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { CheckpointError } from '../errors';
-
-/** The names in a folder, or undefined when there is no such folder. */
-export async function namesIn(folder: string): Promise<string[] | undefined> {
-  return readdir(folder).catch(() => undefined);
-}
+import { namesIn } from '../files/folder';
 
 async function isFolder(path: string): Promise<boolean> {
   return stat(path).then(
@@ -18,7 +14,7 @@ async function isFolder(path: string): Promise<boolean> {
 
 /** The snapshot of a hub cache folder (`models--org--name`): the one refs/main names, else the only one. */
 async function snapshotOf(cache: string): Promise<string> {
-  const names = (await namesIn(join(cache, 'snapshots'))) ?? [];
+  const names = await namesIn(join(cache, 'snapshots'), CheckpointError, 'checkpoint-folder');
   const main = await readFile(join(cache, 'refs', 'main'), 'utf8').then(
     (text) => text.trim(),
     () => undefined,
@@ -71,7 +67,7 @@ export async function locateCheckpoint(path: string): Promise<string> {
     if (given.toLowerCase().endsWith('.gguf')) throw ggufError(given);
     return dirname(given);
   }
-  const names = (await namesIn(given)) ?? [];
+  const names = await namesIn(given, CheckpointError, 'checkpoint-folder');
   if (names.includes('snapshots') && !names.includes('config.json')) return snapshotOf(given);
   if (basename(given) === 'snapshots' && !names.includes('config.json')) return snapshotOf(dirname(given));
   return given;

@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import type { Problem } from '../../protocol/errors';
 import { CheckpointError, invariant } from '../errors';
 import { type FileOperations, writeFileAtomic } from '../files/atomic';
-import { errnoOf } from '../files/diskErrors';
+import { readError } from '../files/diskErrors';
 import { bf16ToF32, f16ToF32, f32ToBf16, f32ToF16 } from './halfFloat';
 import {
   maxHeaderBytes,
@@ -53,20 +53,6 @@ async function readSome(handle: FileHandle, offset: number, into: Uint8Array): P
     done += bytesRead;
   }
   return done;
-}
-
-function readFailure(error: unknown, path: string): unknown {
-  const errno = errnoOf(error);
-  if (!errno) return error;
-  const missing = errno === 'ENOENT' || errno === 'ENOTDIR';
-  return new CheckpointError({
-    code: missing ? 'checkpoint-file-missing' : 'checkpoint-file-unreadable',
-    message: missing ? `${path} does not exist.` : `${path} cannot be read (${errno}).`,
-    remedy: missing
-      ? 'Check the path, or download the file again.'
-      : 'Check that it is a file and that you may read it.',
-    cause: error,
-  });
 }
 
 /** What else a file of this name turned out to be, by its first bytes. */
@@ -158,7 +144,7 @@ export async function inspectSafetensors(path: string): Promise<Inspection> {
       await handle.close();
     }
   } catch (error) {
-    throw readFailure(error, path);
+    throw readError(error, path, CheckpointError, 'checkpoint-file');
   }
 }
 
@@ -198,7 +184,7 @@ export async function readBytes(file: string, places: { offset: number; into: Ui
       await handle.close();
     }
   } catch (error) {
-    throw readFailure(error, file);
+    throw readError(error, file, CheckpointError, 'checkpoint-file');
   }
 }
 

@@ -1,6 +1,7 @@
 // Writes a file or a folder whole or not at all: aside, flushed, then renamed into place. Knows nothing of contents.
 import * as nodeFs from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { RunError } from '../errors';
 import { diskError, errnoOf } from './diskErrors';
 
 /** The file operations used here; tests put a failing one in place of node's. */
@@ -184,7 +185,9 @@ export async function writeFolderAtomic(
     await flushFolder(dirname(target), fs);
   } catch (error) {
     await discard(temporary, fs);
-    throw diskError(error, target, 'write the folder');
+    // What failed inside the temporary folder is told of the folder that the caller knows.
+    const failed = error instanceof RunError && errnoOf(error.cause) ? error.cause : error;
+    throw diskError(failed, target, 'write the folder');
   } finally {
     underWay.delete(temporary);
     underWay.delete(old);

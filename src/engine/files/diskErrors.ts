@@ -1,5 +1,6 @@
 // Turns what the operating system says about a disk (an errno) into a RunError that names the path and the remedy. Knows nothing of what is being written.
-import { RunError, UserError } from '../errors';
+import { basename } from 'node:path';
+import { RunError, UserError, type UserErrorOptions } from '../errors';
 
 interface DiskProblem {
   code: string;
@@ -84,6 +85,29 @@ export function diskError(error: unknown, path: string, doing: string): unknown 
     message: `Could not ${doing} ${path}: ${problem.reason} (${errno}).`,
     remedy: problem.remedy,
     facts: { path, errno: errno ?? null },
+    cause: error,
+  });
+}
+
+/**
+ * The error to throw when reading `path` failed: an `ErrorClass` with the code `<prefix>-missing` or
+ * `<prefix>-unreadable`. Anything that is no disk failure comes back unchanged.
+ */
+export function readError(
+  error: unknown,
+  path: string,
+  ErrorClass: new (options: UserErrorOptions) => UserError,
+  prefix: string,
+): unknown {
+  const errno = errnoOf(error);
+  if (!errno) return error;
+  const missing = errno === 'ENOENT' || errno === 'ENOTDIR';
+  return new ErrorClass({
+    code: missing ? `${prefix}-missing` : `${prefix}-unreadable`,
+    message: missing ? `${path} does not exist.` : `${path} cannot be read (${errno}).`,
+    remedy: missing
+      ? `Put ${basename(path)} there or give another path.`
+      : 'Check that it is what its name says and that you may read it.',
     cause: error,
   });
 }

@@ -1,8 +1,7 @@
 // Reads a stranger's JSON file: bounded size, valid UTF-8, an object at the top, with line and column where it breaks.
 import { open } from 'node:fs/promises';
-import { basename } from 'node:path';
 import type { UserError, UserErrorOptions } from '../errors';
-import { errnoOf } from './diskErrors';
+import { readError } from './diskErrors';
 
 export type JsonObject = Record<string, unknown>;
 
@@ -43,17 +42,7 @@ export async function readJsonObject(path: string, source: JsonSource): Promise<
       await handle.close();
     }
   } catch (error) {
-    const errno = errnoOf(error);
-    if (!errno) throw error;
-    const missing = errno === 'ENOENT' || errno === 'ENOTDIR';
-    throw new ErrorClass({
-      code: missing ? `${prefix}-missing` : `${prefix}-unreadable`,
-      message: missing ? `${path} does not exist.` : `${path} cannot be read (${errno}).`,
-      remedy: missing
-        ? `Put ${basename(path)} there or give another path.`
-        : 'Check that it is a file and that you may read it.',
-      cause: error,
-    });
+    throw readError(error, path, ErrorClass, prefix);
   }
   const broken = (detail: string, cause?: unknown) =>
     new ErrorClass({ code: `${prefix}-broken`, message: `${path} ${detail}`, remedy, cause });

@@ -1,0 +1,330 @@
+// Reads and writes PEFT adapter folders: adapter_config.json and adapter_model.safetensors. Knows names and ranks, not the base model.
+import { readdir, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Problem } from '../../protocol/errors';
+import {
+  inspectSafetensors,
+  readTensor,
+  shorten,
+  type TensorRef,
+  writeSafetensors,
+} from '../checkpoint/safetensors';
+import { shownName } from '../checkpoint/safetensorsHeader';
+import { AdapterError, CheckpointError, raiseProblems } from '../errors';
+import { type FileOperations, recover, writeFolderAtomic } from '../files/atomic';
+import { namesIn } from '../files/folder';
+import { type JsonObject, readJsonObject } from '../files/json';
+import { matchModules } from './match';
+import { type ModelCard, writeModelCard } from './modelCard';
+import { baseChangeOf, type LoraConfig, parsePeftConfig, writePeftConfig } from './peftConfig';
+import { normalName, parseName } from './peftNames';
+
+const configName = 'adapter_config.json';
+const weightsName = 'adapter_model.safetensors';
+const pickleName = 'adapter_model.bin';
+const cardName = 'README.md';
+
+export interface AdapterTensor {
+  /** As PEFT writes it, without the adapter's name. */
+  name: string;
+  dtype: TensorRef['dtype'];
+  shape: readonly number[];
+  ref: TensorRef;
+  /** The values as float32, read from disk at each call. */
+  read: () => Promise<Float32Array>;
+}
+
+export interface AdapterFolder {
+  folder: string;
+  config: LoraConfig;
+  tensors: Map<string, AdapterTensor>;
+  unknownKeys: JsonObject;
+  /** Full sentences. */
+  warnings: string[];
+  /** What the base must undergo before the tensors are added to it; `plain` unless asked for. */
+  baseChange: 'plain' | 'pissa' | 'olora';
+}
+
+export interface ReadAdapterOptions {
+  /** The adapter's name where a folder holds several, each in a folder of its name. */
+  name?: string;
+  /** The caller can change the base as `baseChange` says; without it such adapters are refused. */
+  acceptsBaseChange?: boolean;
+}
+
+/**
+ * Reads the adapter at `path`: its folder, a file in it, or a folder that holds it in a folder of its name. Tensor data
+ * stays on disk. Throws one AdapterError with every problem of the config, or of the tensors.
+ */
+export async function readAdapterFolder(
+  path: string,
+  options: ReadAdapterOptions = {},
+): Promise<AdapterFolder> {
+  const folder = await locateAdapter(path, options.name);
+  const names = await namesIn(folder, AdapterError, 'adapter-folder');
+  const json = await readJsonObject(join(folder, configName), {
+    ErrorClass: AdapterError,
+    prefix: 'adapter-config',
+    remedy: 'Save the adapter again, or take adapter_config.json from where the adapter came from.',
+  });
+  const parsed = parsePeftConfig(json, join(folder, configName));
+  const baseChange = allowedBaseChange(parsed.config, folder, options.acceptsBaseChange ?? false);
+  if (!names.includes(weightsName)) throw noWeights(folder, names);
+  const { file, problems, code, remedy } = await inspectSafetensors(join(folder, weightsName)).catch(
+    asAdapterError,
+  );
+  raiseProblems(AdapterError, code, `The weights of the adapter ${folder} cannot be read:`, problems, remedy);
+
+  const tensors = new Map<string, AdapterTensor>();
+  const clashes: Problem[] = [];
+  for (const ref of file.tensors.values()) {
+    const name = normalName(ref.name, options.name);
+    if (tensors.has(name))
+      clashes.push({
+        where: shownName(ref.name),
+        message: `and ${shownName(tensors.get(name)!.ref.name)} are the same tensor`,
+      });
+    tensors.set(name, { name, dtype: ref.dtype, shape: ref.shape, ref, read: () => readTensor(ref) });
+  }
+  raiseProblems(
+    AdapterError,
+    'adapter-tensors-invalid',
+    `The tensors of ${file.path} do not fit its adapter_config.json:`,
+    shorten([...clashes, ...tensorProblems(tensors, parsed.config)], 200),
+    'Save the adapter again with PEFT; config and weights must come from the same run.',
+  );
+  return { folder, ...parsed, tensors, baseChange };
+}
+
+function asAdapterError(error: unknown): never {
+  if (error instanceof CheckpointError) throw new AdapterError({ ...error.toReport(), cause: error });
+  throw error;
+}
+
+async function locateAdapter(path: string, name: string | undefined): Promise<string> {
+  const given = resolve(path);
+  const isThere = () => stat(given).catch(() => undefined);
+  let found = await isThere();
+  if (!found) {
+    // A writer killed between its two renames leaves the old folder beside; see files/atomic.
+    await recover(given);
+    found = await isThere();
+  }
+  const remedy = `Give the folder that holds ${configName} and ${weightsName}.`;
+  if (!found) {
+    throw new AdapterError({ code: 'adapter-missing', message: `There is no adapter at ${given}.`, remedy });
+  }
+  const folder = found.isDirectory() ? given : dirname(given);
+  const names = await namesIn(folder, AdapterError, 'adapter-folder');
+  if (names.includes(configName) && (name === undefined || name === 'default')) return folder;
+  if (!found.isDirectory() && !names.includes(configName)) throw await explainFile(given, remedy);
+
+  const inside = await Promise.all(
+    names.map(async (entry) =>
+      (await readdir(join(folder, entry)).catch((): string[] => [])).includes(configName) ? [entry] : [],
+    ),
+  );
+  const adapters = inside.flat().sort();
+  if (name !== undefined && adapters.includes(name)) return join(folder, name);
+  if (name === undefined && adapters.length === 1) return join(folder, adapters[0]!);
+  if (adapters.length > 0) {
+    throw new AdapterError({
+      code: 'adapter-ambiguous',
+      message: `${folder} holds ${name === undefined ? 'several adapters' : `no adapter called ${JSON.stringify(name)}`}: ${adapters.slice(0, 20).join(', ')}.`,
+      remedy: `Give one of them, for example ${join(folder, adapters[0]!)}.`,
+    });
+  }
+  const weights = names.find((entry) => entry.endsWith('.safetensors') && entry !== 'model.safetensors');
+  if (!names.includes('config.json') && weights) throw await explainFile(join(folder, weights), remedy);
+  throw new AdapterError({
+    code: names.includes('config.json') ? 'model-instead-of-adapter' : 'adapter-config-missing',
+    message: names.includes('config.json')
+      ? `${folder} holds a model (config.json), not an adapter.`
+      : `${folder} has no ${configName}${names.length === 0 ? '; it is empty' : ''}.`,
+    remedy: names.includes('config.json')
+      ? 'Give it as the model, and an adapter folder as the adapter.'
+      : remedy,
+  });
+}
+
+/** Names by which the adapter files of other programs give themselves away. */
+const foreignNames: [RegExp, string][] = [
+  [/^(unet|text_encoder|transformer|lora_unet|lora_te)\d*[._:]/, 'a Stable Diffusion or diffusers LoRA'],
+  [/\.lora_[ab]$/, 'an MLX adapter'],
+  [/\.lora_(up|down)\.weight$/, 'a kohya LoRA'],
+];
+
+/** Why a lone safetensors file without adapter_config.json is not read. */
+async function explainFile(path: string, remedy: string): Promise<AdapterError> {
+  if (path.endsWith('.bin') || path.endsWith('.pt')) return noWeights(dirname(path), [basename(path)]);
+  const keys = path.endsWith('.safetensors') ? await keysOf(path) : [];
+  const foreign = foreignNames.find(([form]) => keys.some((key) => form.test(key)));
+  if (foreign) {
+    return new AdapterError({
+      code: 'adapter-format-unsupported',
+      message: `${path} is ${foreign[1]} (it has the tensor ${shownName(keys.find((key) => foreign[0].test(key))!)}); PEFT adapters of language models are read.`,
+      remedy: 'Convert it to PEFT form with the program that made it.',
+    });
+  }
+  return new AdapterError({
+    code: 'adapter-config-missing',
+    message: `${path} has no ${configName} beside it.`,
+    remedy,
+  });
+}
+
+async function keysOf(path: string): Promise<string[]> {
+  return inspectSafetensors(path).then(
+    ({ file }) => [...file.tensors.keys()],
+    () => [],
+  );
+}
+
+function noWeights(folder: string, names: readonly string[]): AdapterError {
+  const pickle = names.find((name) => name === pickleName || /\.(bin|pt)$/.test(name));
+  return new AdapterError(
+    pickle
+      ? {
+          code: 'pickle-adapter',
+          message: `${folder} holds its weights as a pickle (${pickle}), which can run code when it is opened; only ${weightsName} is read.`,
+          remedy:
+            'Convert it: load the adapter with PEFT and call save_pretrained, which writes safetensors.',
+        }
+      : {
+          code: 'adapter-weights-missing',
+          message: `${folder} has ${configName}, but no ${weightsName}.`,
+          remedy: 'Finish the download, or save the adapter again.',
+        },
+  );
+}
+
+function allowedBaseChange(
+  config: LoraConfig,
+  folder: string,
+  accepts: boolean,
+): AdapterFolder['baseChange'] {
+  const change = baseChangeOf(config);
+  if (change === 'plain' || (accepts && change !== 'unrepeatable')) return change;
+  throw new AdapterError({
+    code: 'adapter-needs-changed-base',
+    message: `${folder}: init_lora_weights ${JSON.stringify(config.init_lora_weights)} means that the tensors fit a base from which the initial product was subtracted${change === 'unrepeatable' ? '; that product cannot be computed again from this file' : ''}.`,
+    remedy:
+      'Convert it to plain LoRA: in PEFT, save_pretrained with path_initial_model_for_weight_conversion.',
+  });
+}
+
+/** Pairs, ranks and names, all that can be checked without the base model. */
+function tensorProblems(tensors: ReadonlyMap<string, AdapterTensor>, config: LoraConfig): Problem[] {
+  const problems: Problem[] = [];
+  const report = (name: string, message: string) => problems.push({ where: shownName(name), message });
+  const show = (shape: readonly number[]) => `[${shape.join(', ')}]`;
+  const ranks = new Map<string, Map<string, { name: string; rank: number }>>();
+  let adapted = 0;
+  for (const { name, dtype, shape } of tensors.values()) {
+    const parsed = parseName(name);
+    if (!parsed) {
+      report(name, 'is no name of a LORA tensor; they read "base_model.model.<module>.lora_A.weight"');
+      continue;
+    }
+    if (!['F32', 'F16', 'BF16', 'F64'].includes(dtype))
+      report(name, `is ${dtype}; expected F32, F16 or BF16`);
+    if (!parsed.parameter) continue;
+    adapted++;
+    const dims = /bias|magnitude/.test(parsed.parameter) ? 1 : 2;
+    if (shape.length !== dims) {
+      report(name, `has shape ${show(shape)}; expected ${dims} sizes`);
+    } else if (dims === 2) {
+      const isA = /_A(\.|$)/.test(parsed.parameter);
+      const pair = ranks.get(parsed.module) ?? new Map();
+      ranks.set(parsed.module, pair.set(isA ? 'A' : 'B', { name, rank: shape[isA ? 0 : 1]! }));
+    } else if (parsed.parameter === 'lora_magnitude_vector' && !config.use_dora) {
+      report(name, 'is a DoRA tensor, but use_dora is false');
+    }
+  }
+  if (adapted === 0) report('adapter', 'holds no LORA tensor at all');
+  const expectedRank = ranksByConfig([...ranks.keys()], config);
+  for (const [module, pair] of ranks) {
+    const [a, b] = [pair.get('A'), pair.get('B')];
+    if (!a || !b) {
+      report((a ?? b)!.name, `has no lora_${a ? 'B' : 'A'} beside it`);
+      continue;
+    }
+    const expected = expectedRank.get(module);
+    if (a.rank !== b.rank) report(b.name, `has rank ${b.rank}, but its lora_A has rank ${a.rank}`);
+    else if (a.rank !== expected) report(a.name, `has rank ${a.rank}; adapter_config.json says ${expected}`);
+    if (
+      config.use_dora &&
+      !tensors.has(a.name.replace(/\.lora_(embedding_)?A.*$/, '.lora_magnitude_vector'))
+    ) {
+      report(a.name, 'has no lora_magnitude_vector beside it, but use_dora is true');
+    }
+  }
+  return problems;
+}
+
+function ranksByConfig(paths: string[], config: LoraConfig): Map<string, number> {
+  if (paths.length === 0) return new Map();
+  const { r, lora_alpha, rank_pattern } = config;
+  const modules = paths.map((path) => ({ path, kind: 'linear' as const }));
+  const { targets } = matchModules({ r, lora_alpha, rank_pattern, target_modules: paths }, modules);
+  return new Map(targets.map((target) => [target.path, target.r]));
+}
+
+export interface AdapterToWrite {
+  config: LoraConfig;
+  /** Names as PEFT writes them (`tensorName`); float32. */
+  tensors: readonly {
+    name: string;
+    shape: readonly number[];
+    data: Float32Array | (() => Promise<Float32Array>);
+  }[];
+  card?: ModelCard;
+  unknownKeys?: JsonObject;
+  /** Further files, such as `engine_state.json`, which PEFT ignores. */
+  sideFiles?: Readonly<Record<string, string | Uint8Array>>;
+}
+
+/**
+ * Writes an adapter folder, whole or not at all; its parent must exist. An adapter there is replaced; a folder with other
+ * things in it is refused with AdapterError. Throws RunError for the disk's failures.
+ */
+export async function writeAdapterFolder(
+  folder: string,
+  adapter: AdapterToWrite,
+  fs?: FileOperations,
+): Promise<void> {
+  const target = resolve(folder);
+  const sideFiles = Object.entries(adapter.sideFiles ?? {});
+  const ours = [
+    configName,
+    weightsName,
+    pickleName,
+    cardName,
+    'engine_state.json',
+    'engine_state.safetensors',
+    ...sideFiles.map(([name]) => name),
+  ];
+  const strangers = (await readdir(target).catch(() => [])).filter((name) => !ours.includes(name));
+  if (strangers.length > 0) {
+    throw new AdapterError({
+      code: 'adapter-folder-in-use',
+      message: `${target} holds other things, which writing an adapter there would remove: ${strangers.slice(0, 5).join(', ')}.`,
+      remedy: 'Choose a new or an empty folder.',
+    });
+  }
+  const { config, card, unknownKeys } = adapter;
+  await writeFolderAtomic(
+    target,
+    async (temporary) => {
+      await writeFile(join(temporary, configName), writePeftConfig(config, unknownKeys));
+      await writeFile(
+        join(temporary, cardName),
+        writeModelCard(card ?? { baseModel: config.base_model_name_or_path }),
+      );
+      for (const [name, content] of sideFiles) await writeFile(join(temporary, name), content);
+      const tensors = adapter.tensors.map((tensor) => ({ ...tensor, dtype: 'F32' as const }));
+      await writeSafetensors(join(temporary, weightsName), tensors, { format: 'pt' }, fs);
+    },
+    fs,
+  );
+}

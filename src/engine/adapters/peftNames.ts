@@ -1,0 +1,54 @@
+// The names of tensors in PEFT files: from module path and parameter to the full name and back. Knows no shapes.
+
+/** Parameters that PEFT hangs on an adapted module, longest first where one ends another. */
+const parameters = [
+  'lora_A.weight',
+  'lora_B.weight',
+  'lora_B.bias',
+  'lora_embedding_A',
+  'lora_embedding_B',
+  'lora_magnitude_vector',
+] as const;
+
+export type LoraParameter = (typeof parameters)[number];
+
+const root = 'base_model.model.';
+
+/** `lora_A.weight` of `model.layers.0.mlp.up_proj` → its name in the file. */
+export function tensorName(modulePath: string, parameter: string): string {
+  return `${root}${modulePath}.${parameter}`;
+}
+
+export interface ParsedName {
+  /** Path in the base model. */
+  module: string;
+  /** A LoRA parameter, or undefined for a parameter that the file holds whole (`modules_to_save`, biases). */
+  parameter?: LoraParameter;
+}
+
+/** Takes a name apart; undefined when it is none of PEFT's. The name must be normal (`normalName`). */
+export function parseName(name: string): ParsedName | undefined {
+  if (!name.startsWith(root)) return undefined;
+  const path = name.slice(root.length);
+  const parameter = parameters.find((suffix) => path.endsWith(`.${suffix}`));
+  if (parameter) return { module: path.slice(0, -parameter.length - 1), parameter };
+  // Anything else that calls itself lora is of a kind that is not known here.
+  return /(^|\.)lora_/i.test(path) ? undefined : { module: path.slice(0, path.lastIndexOf('.')) };
+}
+
+/**
+ * The name as PEFT writes it: without the adapter's name, which old files and other programs leave behind the
+ * parameter or the module, and without `.weight` on a magnitude vector.
+ */
+export function normalName(name: string, adapterName = 'default'): string {
+  const own = new Set(['default', adapterName]);
+  return name
+    .replace(
+      /\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector|modules_to_save)\.([^.]+)(?=\.|$)/,
+      (found, parameter: string, segment: string) => {
+        if (!own.has(segment)) return found;
+        return parameter === 'modules_to_save' ? '' : `.${parameter}`;
+      },
+    )
+    .replace(/\.lora_magnitude_vector\.weight$/, '.lora_magnitude_vector');
+}
