@@ -1,0 +1,90 @@
+// LoRA (Hu et al., arXiv 2106.09685) with rsLoRA's scaling (Kalajdzievski, arXiv 2312.03732).
+// y = x·W0ᵀ + bias + s·(Drop(x)·Aᵀ)·Bᵀ with s = alpha/r, for rsLoRA alpha/√r. A [r, in], B [out, r].
+// Embedding: e = E[id] + s·(A_e[:, id])ᵀ·B_eᵀ with A_e [r, vocabulary], B_e [width, r]; no dropout.
+import type { Recipe } from '../../protocol/recipe';
+import { Random } from '../random';
+import { initialisationOf } from './initialisation';
+import type { Site, TrainedTensor, Variant } from './variant';
+
+export const lora: Variant = {
+  id: 'lora',
+  entry: {
+    id: 'lora',
+    label: 'LoRA: two small matrices beside every adapted weight',
+    summary:
+      'Trains about 1 % of the parameters, close to full fine-tuning for most tasks; merges without a trace.',
+    fields: [],
+  },
+  paper: 'https://arxiv.org/abs/2106.09685',
+  traits: { startsAtBase: true, linearInInput: true, additive: true },
+  adapts: () => true,
+
+  parameters(site, recipe) {
+    const group = { learningRateScale: 1, decay: true };
+    const { r, inFeatures, outFeatures, path } = site;
+    if (site.module.kind === 'embedding') {
+      // A_e = 0 and B_e ~ N(0, 1). A_e lies as [vocabulary, r] on the device, so that a token is one row.
+      return [
+        {
+          name: `${path}.lora_embedding_A`,
+          shape: [r, inFeatures],
+          transposed: true,
+          group,
+          initial: () => new Float32Array(r * inFeatures),
+        },
+        {
+          name: `${path}.lora_embedding_B`,
+          shape: [outFeatures, r],
+          group,
+          initial: (random) => Float32Array.from({ length: outFeatures * r }, () => random.normal()),
+        },
+      ];
+    }
+    // Both factors come from one draw, whatever order the tensors are asked in.
+    const factors = (random: Random) =>
+      initialisationOf(recipe.init_lora_weights).factors(
+        new Random(random.bits(), path),
+        r,
+        inFeatures,
+        outFeatures,
+      );
+    let drawn: ReturnType<typeof factors> | undefined;
+    const once = (random: Random) => {
+      drawn ??= factors(random);
+      return drawn;
+    };
+    return [
+      { name: `${path}.lora_A.weight`, shape: [r, inFeatures], group, initial: (random) => once(random).a },
+      { name: `${path}.lora_B.weight`, shape: [outFeatures, r], group, initial: (random) => once(random).b },
+    ] satisfies TrainedTensor[];
+  },
+
+  apply(c, x, recipe) {
+    const { b, site } = c;
+    const alpha = loraScaling(site, recipe);
+    if (site.module.kind === 'embedding') {
+      const rows = b.op('Gather', [c.parameter('lora_embedding_A'), x], { axis: 0 });
+      return b.add(c.base(x), b.gemm(rows, c.parameter('lora_embedding_B'), { transB: true, alpha }));
+    }
+    const base = c.base(x);
+    const dropped = c.dropout(x);
+    const low = b.gemm(dropped.value, c.parameter('lora_A.weight'), {
+      transB: true,
+      alpha: dropped.keepScale,
+    });
+    return b.add(base, b.gemm(low, c.parameter('lora_B.weight'), { transB: true, alpha }));
+  },
+
+  loraForm(site, tensors, recipe) {
+    const embedding = site.module.kind === 'embedding';
+    const a = tensors(embedding ? 'lora_embedding_A' : 'lora_A.weight');
+    const scale = loraScaling(site, recipe);
+    const b = tensors(embedding ? 'lora_embedding_B' : 'lora_B.weight').map((value) => value * scale);
+    return { rank: site.r, a, b };
+  },
+};
+
+/** s of one module: alpha/r, or alpha/√r with rsLoRA. */
+export function loraScaling(site: Pick<Site, 'r' | 'alpha'>, recipe: Pick<Recipe, 'use_rslora'>): number {
+  return site.alpha / (recipe.use_rslora ? Math.sqrt(site.r) : site.r);
+}

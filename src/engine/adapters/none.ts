@@ -1,0 +1,32 @@
+// Full fine-tuning: no adapter; every base tensor trains. The reference that the other methods are measured against.
+import type { Variant } from './variant';
+
+export const none: Variant = {
+  id: 'none',
+  entry: {
+    id: 'none',
+    label: 'Full fine-tuning: every weight trains',
+    summary: 'The highest capacity, and about ten times the memory for gradients and optimizer state.',
+    fields: [],
+    without: [
+      'init_lora_weights',
+      'r',
+      'lora_alpha',
+      'lora_dropout',
+      'use_rslora',
+      'bias',
+      'target_modules',
+      'exclude_modules',
+      'rank_pattern',
+      'alpha_pattern',
+      'layers_to_transform',
+      'layers_pattern',
+      'modules_to_save',
+    ],
+  },
+  paper: '',
+  traits: { startsAtBase: true, linearInInput: true, additive: true },
+  adapts: () => false,
+  parameters: () => [],
+  apply: (c, x) => c.base(x),
+};

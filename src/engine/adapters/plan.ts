@@ -1,0 +1,161 @@
+// Decides what a run trains: which modules get an adapter, which base tensors train as they are. Comes in: a model and a
+// recipe. Goes out: sites and trained tensors, by name. Knows no runtime and no values.
+import type { Recipe } from '../../protocol/recipe';
+import { AdapterError } from '../errors';
+import {
+  type EmbeddingModule,
+  type LinearModule,
+  type Model,
+  type Module,
+  modelTensors,
+} from '../models/architecture';
+import { type MatchOptions, type MatchResult, type ModuleInfo, matchModules } from './match';
+import { variantOf } from './registry';
+import type { FrozenTensor, ParameterGroup, Site, TrainedTensor, Variant } from './variant';
+
+export interface AdapterPlan {
+  variant: Variant;
+  recipe: Recipe;
+  /** By module path. */
+  sites: ReadonlyMap<string, Site>;
+  /** Everything that trains, adapters before saved modules before biases. */
+  trained: readonly TrainedTensor[];
+  frozen: readonly FrozenTensor[];
+  /** Base parameter (`<module path>.weight`, `.bias`) → name of the trained tensor that stands in for it. */
+  replaced: ReadonlyMap<string, string>;
+  unmatched: MatchResult['unmatched'];
+}
+
+/** What a model's modules are to the matching rules. */
+export function moduleInfos(model: Model): ModuleInfo[] {
+  return model.modules.map((module) => ({
+    path: module.path,
+    kind:
+      'head' in module && module.head
+        ? 'head'
+        : module.kind === 'rmsnorm' || module.kind === 'layernorm'
+          ? 'norm'
+          : module.kind,
+  }));
+}
+
+/** Plans a run's trained tensors. Raises AdapterError for targets that match nothing or cannot be adapted. */
+export function planAdapter(model: Model, recipe: Recipe): AdapterPlan {
+  const variant = variantOf(recipe.adapter);
+  if (!model.modules.some((module) => isAdaptable(module) && variant.adapts(module)))
+    return planFull(model, recipe, variant);
+
+  const match = matchModules(matchOptions(recipe), moduleInfos(model), model.defaultTargets);
+  const sites = new Map(
+    match.targets.map((target) => [target.path, siteOf(model, target.path, target.r, target.alpha)]),
+  );
+  const refused = [...sites.values()].filter((site) => !variant.adapts(site.module));
+  if (refused.length > 0) {
+    throw new AdapterError({
+      code: 'target-not-supported',
+      message: `${recipe.adapter} cannot adapt ${refused.map((site) => `${site.path} (${site.module.kind})`).join(', ')}.`,
+      remedy: 'Take these modules out of target_modules.',
+    });
+  }
+  const trained: TrainedTensor[] = [...sites.values()].flatMap((site) => variant.parameters(site, recipe));
+  const replaced = new Map<string, string>();
+  const saved = match.saved.filter((path) => !sites.has(path));
+  for (const path of saved) {
+    for (const tensor of moduleTensors(model, path)) {
+      trained.push(baseTensor(tensor, `${path}.${tensor.part}`));
+      replaced.set(`${path}.${tensor.part}`, `${path}.${tensor.part}`);
+    }
+  }
+  for (const bias of trainedBiases(model, recipe, sites, new Set(saved))) {
+    // PEFT wraps an adapted module and names what was inside `base_layer`.
+    const name = sites.has(bias.path) ? `${bias.path}.base_layer.bias` : `${bias.path}.bias`;
+    trained.push(baseTensor(bias, name));
+    replaced.set(`${bias.path}.bias`, name);
+  }
+  const frozen = variant.frozen?.([...sites.values()], recipe) ?? [];
+  return { variant, recipe, sites, trained, frozen, replaced, unmatched: match.unmatched };
+}
+
+/** Every base tensor trains, each once: tied modules share it. */
+function planFull(model: Model, recipe: Recipe, variant: Variant): AdapterPlan {
+  const replaced = new Map<string, string>();
+  for (const module of model.modules) {
+    for (const tensor of moduleTensors(model, module.path))
+      replaced.set(`${module.path}.${tensor.part}`, tensor.name);
+  }
+  const trained = modelTensors(model).map((tensor) => baseTensor(tensor, tensor.name));
+  return { variant, recipe, sites: new Map(), trained, frozen: [], replaced, unmatched: [] };
+}
+
+/** The part of a recipe that decides about modules. */
+function matchOptions(recipe: Recipe): MatchOptions {
+  return {
+    r: recipe.r,
+    lora_alpha: recipe.lora_alpha,
+    target_modules: recipe.target_modules,
+    exclude_modules: recipe.exclude_modules,
+    layers_to_transform: recipe.layers_to_transform,
+    layers_pattern: recipe.layers_pattern,
+    rank_pattern: recipe.rank_pattern,
+    alpha_pattern: recipe.alpha_pattern,
+    modules_to_save: recipe.modules_to_save,
+  };
+}
+
+export function siteOf(model: Model, path: string, r: number, alpha: number): Site {
+  const module = model.modules.find((m) => m.path === path);
+  if (!module || !isAdaptable(module))
+    throw new Error(`${path} is no adaptable module; matching refuses those.`);
+  const [inFeatures, outFeatures] =
+    module.kind === 'embedding' ? [module.rows, module.width] : [module.inFeatures, module.outFeatures];
+  return { module, path, inFeatures, outFeatures, r, alpha };
+}
+
+function isAdaptable(module: Module): module is LinearModule | EmbeddingModule {
+  return module.kind === 'linear' || module.kind === 'conv1d' || module.kind === 'embedding';
+}
+
+interface BaseTensor {
+  /** Checkpoint tensor that holds the start values. */
+  name: string;
+  shape: readonly number[];
+}
+
+/** A module's own tensors; `part` is `weight` or `bias`. */
+function moduleTensors(model: Model, path: string): (BaseTensor & { part: string })[] {
+  const module = model.modules.find((m) => m.path === path)!;
+  const shapes = new Map(modelTensors(model).map((tensor) => [tensor.name, tensor.shape]));
+  const weight = 'weight' in module ? module.weight : `${path}.weight`;
+  const hasBias = module.kind === 'layernorm' || ('bias' in module && module.bias);
+  return [
+    { part: 'weight', name: weight, shape: shapes.get(weight)! },
+    ...(hasBias ? [{ part: 'bias', name: `${path}.bias`, shape: shapes.get(`${path}.bias`)! }] : []),
+  ];
+}
+
+/** The biases that `bias: all` or `bias: lora_only` trains. */
+function trainedBiases(
+  model: Model,
+  recipe: Recipe,
+  sites: ReadonlyMap<string, Site>,
+  saved: ReadonlySet<string>,
+) {
+  if (recipe.bias === 'none') return [];
+  return model.modules
+    .filter((module) => !saved.has(module.path) && (recipe.bias === 'all' || sites.has(module.path)))
+    .flatMap((module) =>
+      moduleTensors(model, module.path)
+        .filter((t) => t.part === 'bias')
+        .map((t) => ({ ...t, path: module.path })),
+    );
+}
+
+function baseTensor(source: BaseTensor, name: string): TrainedTensor {
+  return { name, shape: source.shape, group: baseGroup(name), initial: (_, base) => base(source.name) };
+}
+
+/** The HF Trainer's rule: weight decay spares biases and norm weights. */
+function baseGroup(name: string): ParameterGroup {
+  const spared = /(^|\.)bias$/.test(name) || /(norm|ln_\w+)\.weight$/.test(name);
+  return { learningRateScale: 1, decay: !spared };
+}

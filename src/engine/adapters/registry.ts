@@ -1,0 +1,13 @@
+// The adapter methods of this version. A new one is a file here and a line below.
+import { lora } from './lora';
+import { none } from './none';
+import type { Variant } from './variant';
+
+export const variants: readonly Variant[] = [lora, none];
+
+export function variantOf(id: string): Variant {
+  const variant = variants.find((v) => v.id === id);
+  if (!variant)
+    throw new Error(`There is no adapter method ${id}; recipes are validated against the catalogue before.`);
+  return variant;
+}

@@ -1,0 +1,56 @@
+// Compiles forward passes for measuring: the weighted loss of a batch, or its logits.
+import type { AdapterPlan } from '../adapters/plan';
+import { GraphBuilder } from '../graph/builder';
+import type { Graph } from '../graph/graph';
+import { lower } from '../graph/passes/lower';
+import { verify } from '../graph/verify';
+import type { Model } from '../models/architecture';
+import { TrainingAttention } from '../models/attention';
+import { ForwardPass } from './forward';
+import { forwardLoss } from './loss';
+import { type Slab, slabViews } from './slabs';
+
+export interface EvaluationGraphOptions {
+  model: Model;
+  plan?: AdapterPlan;
+  slabs: readonly Slab[];
+  rows: number;
+  length: number;
+  packing: boolean;
+  /** `loss`: Σ weights·−log p over `targets`; `logits`: [N, V]. */
+  result: 'loss' | 'logits';
+}
+
+/** Inputs as in gradientGraph, without gradients and dropout; output `loss` or `logits`. */
+export function evaluationGraph(o: EvaluationGraphOptions): { graph: Graph; baseInputs: readonly string[] } {
+  const b = new GraphBuilder(`evaluation ${o.rows}x${o.length}`);
+  const tokens = o.rows * o.length;
+  const ids = b.input('ids', 'int64', [o.rows, o.length]);
+  const positions = b.input('positions', 'int64', [o.rows, o.length]);
+  const segments = o.packing ? b.input('segments', 'int64', [o.rows, o.length]) : undefined;
+  const attention = new TrainingAttention(b, o.rows, o.length, segments);
+  const adapters = o.plan ? { plan: o.plan, trained: slabViews(b, o.slabs), training: false } : undefined;
+  const f = new ForwardPass(
+    b,
+    o.model,
+    o.rows,
+    o.length,
+    positions,
+    (forward, call) => attention.apply(forward, call),
+    adapters,
+  );
+  const hidden = o.model.forward(f, b.reshape(ids, [tokens]));
+  const head = (x: typeof hidden) => f.linear(o.model.head.path, x);
+  const value =
+    o.result === 'logits'
+      ? head(hidden)
+      : forwardLoss(b, {
+          hidden,
+          targets: b.input('targets', 'int64', [tokens]),
+          weights: b.input('weights', 'float32', [tokens]),
+          head,
+        });
+  const graph = lower(b.finish([{ name: o.result, value }]));
+  verify(graph);
+  return { graph, baseInputs: f.baseInputs };
+}

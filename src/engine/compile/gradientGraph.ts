@@ -1,0 +1,142 @@
+// Compiles "loss and gradients of one micro-batch": forward, chunked loss, backward, flat gradients. One graph per batch
+// shape; the optimizer has a graph of its own (updateGraph.ts), so that all shapes share it.
+import type { AdapterPlan } from '../adapters/plan';
+import { backward, type Checkpointing, type Seed } from '../autodiff/backward';
+import { elements } from '../dtype';
+import { invariant } from '../errors';
+import { GraphBuilder } from '../graph/builder';
+import type { Graph, Value } from '../graph/graph';
+import { lower } from '../graph/passes/lower';
+import { verify, verifyInPlace } from '../graph/verify';
+import type { Model } from '../models/architecture';
+import { TrainingAttention } from '../models/attention';
+import { dropoutPoolLength, PooledDropout } from './dropout';
+import { type ExtraLoss, ForwardPass } from './forward';
+import { chunkedLoss } from './loss';
+import { type Slab, slabGradients, slabViews } from './slabs';
+
+export interface GradientGraphOptions {
+  model: Model;
+  plan: AdapterPlan;
+  slabs: readonly Slab[];
+  /** Batch rows B and positions S; N = B·S. */
+  rows: number;
+  length: number;
+  /** Whether rows hold several examples that must not see each other. */
+  packing: boolean;
+  /** Whether gradients add up over several micro-batches. */
+  accumulate: boolean;
+  checkpointing: Checkpointing;
+  /** Length of the dropout pool; 0 without dropout. */
+  dropoutPool: number;
+}
+
+/**
+ * Inputs: `ids`, `positions`, (`segments`) int64 [B, S]; `targets` int64 [N], `weights` float32 [N]; the slabs; with
+ * accumulation `<slab>.gradient` and `carry` (bool: whether they count); with dropout `dropout_pool`, `dropout_offset.N`;
+ * the base tensors by name. Outputs: `loss`, `<slab>.gradient.next`, and `<name>` of every extra loss.
+ */
+export interface GradientProgram {
+  graph: Graph;
+  baseInputs: readonly string[];
+  /** Masks drawn per run. */
+  dropoutMasks: number;
+  extraLosses: readonly { name: string; coefficient: number }[];
+}
+
+export function gradientGraph(o: GradientGraphOptions): GradientProgram {
+  const b = new GraphBuilder(`gradient ${o.rows}x${o.length}`);
+  const ids = b.input('ids', 'int64', [o.rows, o.length]);
+  const positions = b.input('positions', 'int64', [o.rows, o.length]);
+  const segments = o.packing ? b.input('segments', 'int64', [o.rows, o.length]) : undefined;
+  const tokens = o.rows * o.length;
+  const targets = b.input('targets', 'int64', [tokens]);
+  const weights = b.input('weights', 'float32', [tokens]);
+  const trained = slabViews(b, o.slabs);
+  const probability = o.plan.recipe.lora_dropout;
+  const dropout = o.dropoutPool > 0 ? new PooledDropout(b, probability, o.dropoutPool) : undefined;
+  const losses: ExtraLoss[] = [];
+  const attention = new TrainingAttention(b, o.rows, o.length, segments);
+  const f = new ForwardPass(
+    b,
+    o.model,
+    o.rows,
+    o.length,
+    positions,
+    (forward, call) => attention.apply(forward, call),
+    {
+      plan: o.plan,
+      trained,
+      training: true,
+      dropout,
+      losses,
+    },
+  );
+
+  const hidden = o.model.forward(f, b.reshape(ids, [tokens]));
+  const task = chunkedLoss(b, {
+    hidden,
+    targets,
+    weights,
+    head: (x) => f.linear(o.model.head.path, x),
+    headTrains: headTrains(o.plan, o.model),
+  });
+  const seeds: Seed[] = [...task.seeds];
+  for (const loss of losses)
+    seeds.push({ value: loss.value, gradient: b.fill(loss.value.shape, loss.coefficient) });
+
+  const names = o.slabs.flatMap((slab) => slab.entries.map((entry) => entry.tensor.name));
+  const gradients = backward(
+    b,
+    seeds,
+    names.map((name) => trained.get(name)!),
+    o.checkpointing,
+  );
+  const flat = slabGradients(b, o.slabs, new Map(names.map((name, i) => [name, gradients[i] ?? null])));
+  const outputs = [
+    { name: 'loss', value: task.loss },
+    ...losses.map((loss) => ({ name: loss.name, value: loss.value })),
+  ];
+  const carry = o.accumulate ? b.input('carry', 'bool', []) : undefined;
+  for (const [i, slab] of o.slabs.entries()) {
+    outputs.push({ name: `${slab.name}.gradient.next`, value: accumulated(b, slab, flat[i]!, carry) });
+  }
+
+  const graph = lower(b.finish(outputs));
+  verify(graph);
+  if (o.accumulate) {
+    verifyInPlace(
+      graph,
+      o.slabs.map((slab) => ({ input: `${slab.name}.gradient`, output: `${slab.name}.gradient.next` })),
+    );
+  }
+  return {
+    graph,
+    baseInputs: f.baseInputs,
+    dropoutMasks: dropout?.masks ?? 0,
+    extraLosses: losses.map(({ name, coefficient }) => ({ name, coefficient })),
+  };
+}
+
+/** The micro-batch's gradient, plus what earlier ones left where `carry` says so. */
+function accumulated(b: GraphBuilder, slab: Slab, gradient: Value, carry: Value | undefined): Value {
+  if (!carry) return gradient;
+  const earlier = b.input(`${slab.name}.gradient`, 'float32', [slab.length]);
+  return b.add(gradient, b.op('Where', [carry, earlier, b.scalar(0)], {}));
+}
+
+/** Whether the head's weight, bias or adapter trains. */
+function headTrains(plan: AdapterPlan, model: Model): boolean {
+  const { path } = model.head;
+  return plan.sites.has(path) || plan.replaced.has(`${path}.weight`) || plan.replaced.has(`${path}.bias`);
+}
+
+/** Pool length that serves every mask of a run whose batches have up to `tokens` positions; 0 without dropout. */
+export function dropoutPoolFor(plan: AdapterPlan, tokens: number): number {
+  if (plan.recipe.lora_dropout === 0 || plan.sites.size === 0) return 0;
+  const widest = Math.max(
+    ...[...plan.sites.values()].map((site) => (site.module.kind === 'embedding' ? 0 : site.inFeatures)),
+  );
+  invariant(elements([tokens, widest]) < 2 ** 31, 'a dropout mask fits into one tensor');
+  return dropoutPoolLength(tokens * widest);
+}

@@ -1,0 +1,109 @@
+// Lays trained tensors out in flat vectors ("slabs"), so that one chain of nodes updates thousands of small tensors. Tensors
+// of one parameter group share a slab; a tensor of a million elements or more has its own, since joining it would copy it.
+
+import type { ParameterGroup, TrainedTensor } from '../adapters/variant';
+import { elements } from '../dtype';
+import { invariant } from '../errors';
+import type { GraphBuilder } from '../graph/builder';
+import type { Value } from '../graph/graph';
+
+export interface SlabEntry {
+  tensor: TrainedTensor;
+  /** First element. */
+  offset: number;
+  count: number;
+}
+
+export interface Slab {
+  /** `slab0`, `slab1`, … */
+  name: string;
+  group: ParameterGroup;
+  length: number;
+  entries: readonly SlabEntry[];
+}
+
+const ownSlab = 1 << 20;
+
+export function planSlabs(tensors: readonly TrainedTensor[]): Slab[] {
+  const shared = new Map<string, TrainedTensor[]>();
+  for (const tensor of tensors) {
+    const { learningRateScale, decay } = tensor.group;
+    const key = elements(tensor.shape) >= ownSlab ? tensor.name : `${learningRateScale}|${decay}`;
+    shared.set(key, [...(shared.get(key) ?? []), tensor]);
+  }
+  return [...shared.values()].map((members, i) => {
+    let offset = 0;
+    const entries = members.map((tensor) => {
+      const count = elements(tensor.shape);
+      const entry = { tensor, offset, count };
+      offset += count;
+      return entry;
+    });
+    return { name: `slab${i}`, group: members[0]!.group, length: offset, entries };
+  });
+}
+
+/** The shape that a tensor has on the device. */
+export function deviceShape(tensor: Pick<TrainedTensor, 'shape' | 'transposed'>): readonly number[] {
+  return tensor.transposed ? [tensor.shape[1]!, tensor.shape[0]!] : tensor.shape;
+}
+
+/** Turns a tensor between its file's layout and the device's; the same array where they agree. */
+export function relayout(
+  data: Float32Array,
+  tensor: Pick<TrainedTensor, 'shape' | 'transposed'>,
+  direction: 'to-device' | 'to-file',
+): Float32Array {
+  if (!tensor.transposed) return data;
+  const [rows, columns] = (direction === 'to-device' ? tensor.shape : deviceShape(tensor)) as [
+    number,
+    number,
+  ];
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = data[i * columns + j]!;
+  return out;
+}
+
+/** Graph inputs of the slabs, and every trained tensor as a view of them, by name, in the device's layout. */
+export function slabViews(b: GraphBuilder, slabs: readonly Slab[]): ReadonlyMap<string, Value> {
+  const views = new Map<string, Value>();
+  b.scope('parameters', () =>
+    b.keeping('always', () => {
+      for (const slab of slabs) {
+        const vector = b.input(slab.name, 'float32', [slab.length]);
+        const parts = b.split(
+          vector,
+          0,
+          slab.entries.map((entry) => entry.count),
+        );
+        slab.entries.forEach(({ tensor }, i) => {
+          const shape = deviceShape(tensor);
+          views.set(
+            tensor.name,
+            b.op('Reshape', [parts[i]!], { shape }, { name: tensor.name, keep: 'always' }),
+          );
+        });
+      }
+    }),
+  );
+  return views;
+}
+
+/**
+ * One flat gradient per slab, from gradients by tensor name. Emitted last and in the order of the tensors, first layer
+ * first: the runtime visits the last leaf first, and frees each layer's activations before it needs the next one's.
+ */
+export function slabGradients(
+  b: GraphBuilder,
+  slabs: readonly Slab[],
+  gradients: ReadonlyMap<string, Value | null>,
+): Value[] {
+  return slabs.map((slab) => {
+    const flat = slab.entries.map(({ tensor, count }) => {
+      const gradient = gradients.get(tensor.name);
+      invariant(gradient !== undefined, `${tensor.name} was differentiated`);
+      return gradient ? b.reshape(gradient, [count]) : b.fill([count], 0);
+    });
+    return b.concat(flat, 0);
+  });
+}

@@ -1,0 +1,55 @@
+// Compiles the optimizer step over all slabs: global-norm clipping, then one chain of element-by-element nodes per slab. State
+// may be updated in place; the compiler proves it.
+import type { Recipe } from '../../protocol/recipe';
+import { GraphBuilder } from '../graph/builder';
+import type { Graph, Value } from '../graph/graph';
+import { lower } from '../graph/passes/lower';
+import { verify, verifyInPlace } from '../graph/verify';
+import type { Optimizer } from '../optim/optimizer';
+import type { Slab } from './slabs';
+
+/**
+ * Inputs: `<slab>`, `<slab>.<slot>`, `<slab>.gradient`, the optimizer's scalars. Outputs: `<slab>.next`,
+ * `<slab>.<slot>.next`, `norm` (before clipping). A gradient that is not finite counts as zero, so that a failed step leaves
+ * finite numbers; the norm then tells.
+ */
+export function updateGraph(slabs: readonly Slab[], optimizer: Optimizer, recipe: Recipe): Graph {
+  const b = new GraphBuilder('update');
+  const scalars = new Map<string, Value>();
+  const scalar = (name: string): Value => {
+    if (!scalars.has(name)) scalars.set(name, b.input(name, 'float32', []));
+    return scalars.get(name)!;
+  };
+  const gradients = slabs.map((slab) => b.input(`${slab.name}.gradient`, 'float32', [slab.length]));
+  const squares = gradients.map((g) => b.op('ReduceSumSquare', [g], { axes: [0], keepdims: 0 }));
+  const norm = b.op('Sqrt', [squares.reduce((sum, square) => b.add(sum, square))], {});
+  const finite = b.op('Less', [norm, b.scalar(3e38)], {});
+  // torch.nn.utils.clip_grad_norm_: factor min(1, max/(norm + 1e-6))
+  const factor =
+    recipe.max_grad_norm > 0
+      ? b.op('Min', [b.div(b.scalar(recipe.max_grad_norm), b.add(norm, b.scalar(1e-6))), b.scalar(1)], {})
+      : b.scalar(1);
+
+  const outputs = [{ name: 'norm', value: norm }];
+  const pairs: { input: string; output: string }[] = [];
+  const next = (name: string, value: Value): void => {
+    outputs.push({ name: `${name}.next`, value });
+    pairs.push({ input: name, output: `${name}.next` });
+  };
+  slabs.forEach((slab, i) => {
+    const gradient = b.op('Where', [finite, b.mul(gradients[i]!, factor), b.scalar(0)], {});
+    const parameter = b.input(slab.name, 'float32', [slab.length]);
+    const slots = Object.fromEntries(
+      optimizer.slots.map((slot) => [slot, b.input(`${slab.name}.${slot}`, 'float32', [slab.length])]),
+    );
+    const moved = b.scope(slab.name, () =>
+      optimizer.update({ b, parameter, gradient, slots, group: slab.group, recipe, scalar }),
+    );
+    next(slab.name, moved.parameter);
+    for (const slot of optimizer.slots) next(`${slab.name}.${slot}`, moved.slots[slot]!);
+  });
+  const graph = lower(b.finish(outputs));
+  verify(graph);
+  verifyInPlace(graph, pairs);
+  return graph;
+}
