@@ -1,0 +1,97 @@
+// What a runtime asks of a device, and the CPU's answers: tensors lie in pages of our own or in mapped files, and
+// copies are plain memory copies.
+import type { DType } from '../dtype';
+import { byteSize, dtypes } from '../dtype';
+import type { DeviceKind } from './contract';
+import type { ArenaStats, Environment } from './environment';
+import type { Block } from './hostMemory';
+import { copyBytes, reserve } from './hostMemory';
+import type { Pointer } from './ortApi';
+import type { Storage, Tensor } from './tensor';
+
+export interface Device {
+  readonly kind: DeviceKind;
+  readonly index: number;
+  /** Whether tensors lie in this process's memory. */
+  readonly isHost: boolean;
+  /** Adds the device to a session's options. */
+  configure(sessionOptions: Pointer): void;
+  /** Zeroed memory for a tensor. */
+  allocate(dtype: DType, shape: readonly number[]): Storage;
+  upload(tensor: Tensor, from: ArrayBufferView | Pointer): void;
+  download(tensor: Tensor, to: ArrayBufferView): void;
+  arenaStats(): ArenaStats;
+  release(): void;
+}
+
+export class CpuDevice implements Device {
+  readonly kind = 'cpu';
+  readonly index = 0;
+  readonly isHost = true;
+
+  constructor(private readonly environment: Environment) {}
+
+  configure(sessionOptions: Pointer): void {
+    this.environment.shareArena(sessionOptions);
+  }
+
+  allocate(dtype: DType, shape: readonly number[]): Storage {
+    return storageOver(this.environment, reserve(byteSize(dtype, shape)), dtype, shape);
+  }
+
+  upload(tensor: Tensor, from: ArrayBufferView | Pointer): void {
+    copyBytes(tensor.address!, from, tensor.bytes);
+  }
+
+  download(tensor: Tensor, to: ArrayBufferView): void {
+    copyBytes(to, tensor.address!, tensor.bytes);
+  }
+
+  arenaStats(): ArenaStats {
+    return this.environment.arenaStats();
+  }
+
+  release(): void {}
+}
+
+/** A tensor's storage over memory of this process; frees the block with the tensor. */
+export function storageOver(
+  environment: Environment,
+  block: Block,
+  dtype: DType,
+  shape: readonly number[],
+): Storage {
+  const { api } = environment;
+  let value: Pointer;
+  try {
+    value = hostValue(environment, block.address, dtype, shape);
+  } catch (error) {
+    block.free();
+    throw error;
+  }
+  return {
+    value,
+    address: block.address,
+    free: () => {
+      api.get('ReleaseValue', value);
+      block.free();
+    },
+  };
+}
+
+/** An OrtValue over bytes of this process that it does not own. */
+export function hostValue(
+  environment: Environment,
+  bytes: Pointer | ArrayBufferView,
+  dtype: DType,
+  shape: readonly number[],
+): Pointer {
+  const size = byteSize(dtype, shape);
+  const args = [environment.hostMemoryInfo, bytes, size, dimensions(shape), shape.length, dtypes[dtype].onnx];
+  return environment.api.make('CreateTensorWithDataAsOrtValue', ...args);
+}
+
+/** A shape as C's int64_t array; one spare element, because an empty array has no address. */
+export function dimensions(shape: readonly number[]): BigInt64Array {
+  return BigInt64Array.from([...shape.map(BigInt), 0n]);
+}
