@@ -22,6 +22,7 @@ MODELS = GOLDENS / "models"
 VOCAB = 101
 
 # Paths inside the goldens are relative to the project's root, so the scripts work from there.
+STARTED_IN = pathlib.Path.cwd()
 os.chdir(ROOT)
 torch.set_num_threads(2)
 transformers.logging.set_verbosity_error()
@@ -73,3 +74,14 @@ def versions() -> dict:
     import peft
 
     return {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}
+
+
+def tidy_adapter(folder):
+    """Drops PEFT's model card and sorts the lists that PEFT writes in arbitrary order, so that a remake is identical."""
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text())
+    for key in ("target_modules", "exclude_modules", "modules_to_save"):
+        if isinstance(config.get(key), list):
+            config[key].sort()
+    write_json(path, config)
