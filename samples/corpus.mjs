@@ -1,10 +1,12 @@
 // A seed comes in, small English stories go out: one hero, one friend, one place, one plot, told in chosen wordings.
 // All text is our own. Hero and friend are never both "he" or both "she", so that every pronoun has one owner.
+import { pickName } from './story/names.mjs';
 import { endings, habits, openings } from './story/opening.mjs';
 import { plots } from './story/plots.mjs';
 import { createRandom } from './story/random.mjs';
+import { makeSong } from './story/songs.mjs';
 import { fill } from './story/template.mjs';
-import { colours, foods, kinds, names, places, things, traits, weathers } from './story/words.mjs';
+import { colours, foods, kinds, places, things, traits, weathers } from './story/words.mjs';
 
 const pronouns = {
   he: { he: 'he', him: 'him', his: 'his' },
@@ -25,11 +27,11 @@ function castStory(random, plot) {
   const place = random.pick(places.filter(({ id }) => !plot.places || plot.places.includes(id)));
   const weather = random.pick(weathers.filter(({ id }) => plot.weather.includes(id)));
   const facts = {
-    N: random.pick(names[gender]),
+    N: pickName(random, gender),
     kind,
     trait,
     ...pronouns[gender],
-    F: random.pick(names[other]),
+    F: pickName(random, other),
     fkind,
     ftrait,
     fhe: pronouns[other].he,
@@ -124,17 +126,18 @@ export function requestFor(story, random) {
 }
 
 /**
- * What the base model reads: `stories` (rows with `text`) and, for every eighth story, `chats` (rows with `messages`),
- * so that the chat's tokens are known to it.
+ * What the base model reads: `stories` (rows with `text`), for every eighth story `chats` (rows with `messages`), so
+ * that the chat's tokens are known to it, and `songs` (rows with `text`), one for every sixth story.
  */
 export function makeCorpus(count, seed) {
   const random = createRandom(seed ^ 0x5eed);
-  const corpus = { stories: [], chats: [] };
+  const corpus = { stories: [], chats: [], songs: [] };
   for (const story of makeStories(count, seed)) {
     if (random.chance(1 / 8)) {
       const request = { role: 'user', content: requestFor(story, random) };
       corpus.chats.push({ messages: [request, { role: 'assistant', content: story.text }] });
     } else corpus.stories.push({ text: story.text });
   }
+  while (corpus.songs.length < Math.floor(count / 6)) corpus.songs.push({ text: makeSong(random) });
   return corpus;
 }

@@ -1,10 +1,10 @@
 // Seeds come in, the rows of the committed datasets go out, a list of rows per file name. Every set draws from its own stream.
-import { countWords, makeStories, makeStory } from './corpus.mjs';
+import { makeStories, makeStory } from './corpus.mjs';
+import { pickName } from './story/names.mjs';
 import { tellAsPirate } from './story/pirate.mjs';
 import { createRandom, seedOf } from './story/random.mjs';
 import { styles } from './story/styles.mjs';
 import { capital, withArticle } from './story/template.mjs';
-import { names } from './story/words.mjs';
 
 /** `count` rows with different keys; `make` is called until there are enough. */
 function distinctRows(count, seedName, make, keyOf) {
@@ -18,14 +18,14 @@ function distinctRows(count, seedName, make, keyOf) {
   return [...rows.values()];
 }
 
-/** Pirate words take more tokens, so the shorter stories are retold: a row stays under 256 tokens. */
-const longestForPirates = 108;
+/** Characters of a row: pirate words take more tokens than plain ones, and a row stays under 256. */
+const longestForPirates = 560;
 
 function pirateRow(random) {
   for (;;) {
     const story = makeStory(random);
-    if (countWords(story.text) > longestForPirates) continue;
-    return { prompt: story.opening, completion: ` ${tellAsPirate(story, random)}` };
+    const row = { prompt: story.opening, completion: ` ${tellAsPirate(story, random)}` };
+    if (row.prompt.length + row.completion.length <= longestForPirates) return row;
   }
 }
 
@@ -53,13 +53,13 @@ function questionRow(random) {
   }
 }
 
-/** Words of an input; an Alpaca prompt adds its own preamble of some 90 tokens. */
-const longestInput = 72;
+/** Characters of input and output; an Alpaca prompt adds a preamble of some 110 tokens. */
+const longestInstruction = 340;
 
 function instructionRow(random) {
   for (;;) {
     const row = anyInstruction(random);
-    if (countWords(row.input) <= longestInput) return row;
+    if (row.input.length + row.output.length <= longestInstruction) return row;
   }
 }
 
@@ -67,9 +67,8 @@ function anyInstruction(random) {
   const story = makeStory(random);
   const { N, kind, place } = story.facts;
   const lead = story.sentences.slice(0, 3).join(' ');
-  const other = random.pick(
-    (story.facts.he === 'he' ? names.he : names.she).filter((name) => !story.text.includes(name)),
-  );
+  const other = pickName(random, story.facts.he);
+  if (story.text.includes(other)) return anyInstruction(random);
   const makers = [
     () => ({
       instruction: 'Continue the story.',

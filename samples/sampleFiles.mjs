@@ -36,9 +36,8 @@ export function committedFiles() {
 
 /** What the pre-training reads; remade when needed, not committed. */
 export function pretrainingFiles() {
-  const { stories, chats } = makeCorpus(corpusSize, corpusSeed);
-  return {
-    'build/sample/stories.train.jsonl': jsonLines(stories),
-    'build/sample/chats.train.jsonl': jsonLines(chats),
-  };
+  const sets = Object.entries(makeCorpus(corpusSize, corpusSeed));
+  return Object.fromEntries(
+    sets.map(([name, rows]) => [`build/sample/${name}.train.jsonl`, jsonLines(rows)]),
+  );
 }

@@ -1,6 +1,7 @@
 // Three short forms about the same cast (a rhyme, a letter, a weather report), each a task of its own that a model can learn and forget.
+import { pickName } from './names.mjs';
 import { fill } from './template.mjs';
-import { colours, kinds, names, places, things, traits } from './words.mjs';
+import { colours, kinds, places, things, traits } from './words.mjs';
 
 const rhymes = [
   ['{N} the {kind} went up the hill,', 'the wind was soft, the air was still.'],
@@ -46,8 +47,8 @@ function cast(random) {
   const gender = random.pick(['he', 'she']);
   const place = random.pick(places);
   return {
-    N: random.pick(names[gender]),
-    F: random.pick(names[gender === 'he' ? 'she' : 'he']),
+    N: pickName(random, gender),
+    F: pickName(random, gender === 'he' ? 'she' : 'he'),
     he: gender,
     his: gender === 'he' ? 'his' : 'her',
     kind: random.pick(kinds),

@@ -1,14 +1,5 @@
 // The cast, places and things that stories choose from. Data alone: which of them meet in a story is decided elsewhere.
 
-export const names = {
-  he: 'Pip Tom Max Ben Finn Otto Hugo Leo Sam Gus Jack Oscar Rory Toby Will Zeke Quill Ned Ivo Noah Dan Ollie Fred Jasper'.split(
-    ' ',
-  ),
-  she: 'Mia Lily Rosa Ella Daisy Nora Tilly Wren Hazel Ivy Poppy Luna Clara Bea Uma Kate Vera Dot Fern Maya Anna Sue Ruby Zoe'.split(
-    ' ',
-  ),
-};
-
 export const kinds =
   'fox rabbit bear mouse hedgehog squirrel otter badger cat dog duck frog mole beaver lamb pony owl goat'.split(
     ' ',

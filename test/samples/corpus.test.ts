@@ -124,8 +124,8 @@ test('every story has a question, and its answer is not empty', async () => {
   );
 });
 
-test('the corpus holds chats with two turns beside the stories', async () => {
-  const { stories: plain, chats } = (await corpus).makeCorpus(800, 5);
+test('the corpus holds chats with two turns and songs with their echo beside the stories', async () => {
+  const { stories: plain, chats, songs } = (await corpus).makeCorpus(800, 5);
   assert.equal(plain.length + chats.length, 800);
   assert.ok(chats.length > 60 && chats.length < 140, `${chats.length} chats`);
   for (const { messages } of chats)
@@ -133,4 +133,9 @@ test('the corpus holds chats with two turns beside the stories', async () => {
       messages.map(({ role }) => role),
       ['user', 'assistant'],
     );
+  assert.equal(songs.length, 133);
+  for (const { text } of songs) {
+    const verses = [...text.matchAll(/sang: "([^"]+!)"/g)].map(([, verse]) => verse);
+    assert.ok(verses.length >= 2 && new Set(verses).size === 1, text);
+  }
 });

@@ -17,7 +17,11 @@ export interface CorpusModule {
   makeCorpus(
     count: number,
     seed: number,
-  ): { stories: { text: string }[]; chats: { messages: { role: string; content: string }[] }[] };
+  ): {
+    stories: { text: string }[];
+    chats: { messages: { role: string; content: string }[] }[];
+    songs: { text: string }[];
+  };
   countWords(text: string): number;
 }
 
