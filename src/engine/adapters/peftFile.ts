@@ -62,6 +62,7 @@ export async function readAdapterFolder(
 ): Promise<AdapterFolder> {
   const folder = await locateAdapter(path, options.name);
   const names = await namesIn(folder, AdapterError, 'adapter-folder');
+  if (!names.includes(weightsName)) throw noWeights(folder, names);
   const json = await readJsonObject(join(folder, configName), {
     ErrorClass: AdapterError,
     prefix: 'adapter-config',
@@ -69,7 +70,6 @@ export async function readAdapterFolder(
   });
   const parsed = parsePeftConfig(json, join(folder, configName));
   const baseChange = allowedBaseChange(parsed.config, folder, options.acceptsBaseChange ?? false);
-  if (!names.includes(weightsName)) throw noWeights(folder, names);
   const { file, problems, code, remedy } = await inspectSafetensors(join(folder, weightsName)).catch(
     asAdapterError,
   );
