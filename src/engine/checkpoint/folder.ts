@@ -1,5 +1,5 @@
 // Opens a Hugging Face checkpoint folder: config and where every tensor lies, in one file or many shards. Reads no weights and knows no model family.
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import type { Problem } from '../../protocol/errors';
 import { CheckpointError, raiseProblems } from '../errors';
 import { namesIn } from '../files/folder';
@@ -157,8 +157,7 @@ function readWeightMap(value: unknown, path: string): Map<string, string> {
   const problems: Problem[] = [];
   const map = new Map<string, string>();
   for (const [name, file] of Object.entries(value)) {
-    if (typeof file === 'string' && file === basename(file) && /^[^\\/:\0]+\.safetensors$/.test(file))
-      map.set(name, file);
+    if (typeof file === 'string' && /^[^\\/:\0]+\.safetensors$/.test(file)) map.set(name, file);
     else {
       problems.push({
         where: `${path}, ${shownName(name)}`,
