@@ -35,7 +35,8 @@ function failing(
       }) as FileOperations['open'],
     };
   }
-  const real = nodeFs[operation] as (...args: unknown[]) => Promise<unknown>;
+  const plain: FileOperations = nodeFs;
+  const real = plain[operation] as (...args: unknown[]) => Promise<unknown>;
   return {
     ...nodeFs,
     [operation]: (...args: unknown[]) => (when(String(args[0])) ? Promise.reject(fault()) : real(...args)),
