@@ -10,6 +10,7 @@ import type { Dialect } from './dialects/translation';
 import { trl } from './dialects/trl';
 import { nearest } from './nearest';
 import { placeOf, type RecipeSource } from './parse';
+import { synonyms } from './synonyms';
 
 export const dialects: readonly Dialect[] = [llamaFactory, axolotl, trl];
 
@@ -21,22 +22,6 @@ export interface ImportReport {
   /** Keys that change nothing here, and why. */
   ignored: { key: string; reason: string }[];
 }
-
-/** Other names of one setting that any recipe may use. */
-const synonyms: Readonly<Record<string, string>> = {
-  lora_r: 'r',
-  lora_rank: 'r',
-  max_seq_length: 'max_length',
-  cutoff_len: 'max_length',
-  sequence_len: 'max_length',
-  micro_batch_size: 'per_device_train_batch_size',
-  num_epochs: 'num_train_epochs',
-  lora_target_modules: 'target_modules',
-  sample_packing: 'packing',
-  val_set_size: 'val_size',
-  model_name_or_path: 'model',
-  base_model: 'model',
-};
 
 /**
  * The dialect that most of a recipe's marker keys belong to; null if it reads as ours. A recipe with our `model` and
@@ -147,7 +132,9 @@ export function importRecipe(
 /** The report as notes for a person. */
 export function importNotes(report: ImportReport): string[] {
   const notes: string[] = [];
-  if (report.dialect !== null) notes.push(`Read as a recipe of ${report.dialect}.`);
+  if (report.dialect !== null) {
+    notes.push(`Read as a recipe of ${report.dialect}; relative paths are taken from the recipe's folder.`);
+  }
   if (report.mapped.length > 0)
     notes.push(`Taken over: ${report.mapped.map(({ from, to }) => `${from} → ${to}`).join(', ')}.`);
   for (const { key, reason } of report.ignored) notes.push(`${key} has no counterpart: ${reason}.`);

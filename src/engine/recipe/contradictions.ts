@@ -2,6 +2,7 @@
 // Out: problems that name both settings. What concerns one variant stands in that variant's catalogue entry instead.
 import type { Problem } from '../../protocol/errors';
 import type { Recipe } from '../../protocol/recipe';
+import { RegexRefusal, translate } from '../adapters/pythonRegex';
 
 interface Contradiction {
   /** The key whose line is shown. */
@@ -155,12 +156,14 @@ export function findContradictions(recipe: Recipe, given: ReadonlySet<string>): 
   return problems;
 }
 
+/** Completes "key …"; undefined where the pattern is fine or is no pattern. Patterns are Python's, as in PEFT. */
 function regularExpressionProblem(pattern: string | readonly string[] | null): string | undefined {
   if (typeof pattern !== 'string') return undefined;
   try {
-    new RegExp(pattern);
+    translate(pattern);
     return undefined;
   } catch (cause) {
-    return `is no regular expression: ${(cause as Error).message}.`;
+    if (!(cause instanceof RegexRefusal)) throw cause;
+    return `the regular expression "${pattern.slice(0, 80)}" ${cause.message}.`;
   }
 }

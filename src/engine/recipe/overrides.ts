@@ -27,7 +27,7 @@ export function applyOverrides(source: RecipeSource, assignments: readonly strin
     }
     let value: unknown;
     try {
-      value = parse(assignment.slice(equals + 1), { logLevel: 'silent', maxAliasCount: 0 });
+      value = parse(assignment.slice(equals + 1), { logLevel: 'error', maxAliasCount: 0 });
     } catch (cause) {
       const [reason] = (cause as Error).message.split('\n');
       problems.push({

@@ -117,7 +117,7 @@ function parseYaml(text: string, file: string, lineCounter: LineCounter): Docume
       throw syntaxError(file, 'it opens more than 256 brackets inside one another.', 'Close the brackets.');
   }
   try {
-    return parseDocument(text, { lineCounter, prettyErrors: false, logLevel: 'silent' });
+    return parseDocument(text, { lineCounter, prettyErrors: false, logLevel: 'error' });
   } catch (cause) {
     throw syntaxError(file, `${(cause as Error).message}.`, 'Correct the syntax.', cause);
   }

@@ -19,6 +19,7 @@ import { coreFields, recipeFields } from './fields';
 import { nearest } from './nearest';
 import { placeOf, type RecipeSource } from './parse';
 import { asSettingValue, checkShape, isMapping } from './shapes';
+import { synonyms } from './synonyms';
 
 export interface ValidRecipe {
   recipe: Recipe;
@@ -87,7 +88,8 @@ function reportUnknownKey(key: string, known: string[], report: Report): void {
     report(key, `${key} is not available in this version.`, `Remove ${key}.`);
     return;
   }
-  const likely = nearest(key, known);
+  const named = nearest(key, [...known, ...Object.keys(synonyms)]);
+  const likely = named === undefined || known.includes(named) ? named : synonyms[named];
   report(
     key,
     `${key} is no known setting.`,
@@ -107,7 +109,7 @@ function reportElsewhere(key: string, value: unknown, catalogue: RecipeCatalogue
   const family = knownElsewhere[axis].find(
     (name) => value === name || (axis === 'init_lora_weights' && value.startsWith(`${name}_`)),
   );
-  if (family === undefined) return false;
+  if (family === undefined || available.some((entry) => entry.id === family)) return false;
   const names = available.map((entry) => String(entry.id)).join(', ');
   report(
     key,

@@ -153,7 +153,10 @@ export const axolotl: Dialect = {
             unsupported: `the built-in template ${String(value)}; give chat_template the path of a .jinja file`,
           },
     chat_template_jinja: 'chat_template',
-    special_tokens: unsupportedIfSet('changed special tokens'),
+    special_tokens: (value) =>
+      isMapping(value) && Object.keys(value).some((key) => key !== 'pad_token' && value[key] !== null)
+        ? { unsupported: 'changed special tokens' }
+        : { ignored: 'padding is never trained' },
     tokens: unsupportedIfSet('added tokens'),
     rl: unsupportedIfSet('preference training'),
     wandb_project: ignored('only TensorBoard files are written'),

@@ -16,6 +16,14 @@ const modules = (value: unknown): Translated => {
   return { set: { target_modules: names.includes('all') ? 'all-linear' : names } };
 };
 
+/** Details of a quantised base say nothing without quantization_bit. */
+const inBits =
+  (key: string) =>
+  (value: unknown, all: Readonly<Record<string, unknown>>): Translated =>
+    all.quantization_bit === 4
+      ? { set: { [key]: value as SettingValue } }
+      : { ignored: 'quantization_bit is not 4' };
+
 export const llamaFactory: Dialect = {
   name: 'LLaMA-Factory',
   markers: [
@@ -78,15 +86,18 @@ export const llamaFactory: Dialect = {
     overwrite_cache: ignored('nothing is cached'),
     preprocessing_num_workers: ignored('the data is read by one process'),
     plot_loss: ignored('the panels and TensorBoard show the curves'),
-    quantization_bit: (value) => {
+    quantization_bit: (value, all) => {
       if (value === null) return { ignored: 'off' };
-      return { set: { quantization: value === 4 ? 'nf4' : `int${String(value)}` } };
+      return {
+        set: { quantization: value === 4 ? String(all.quantization_type ?? 'nf4') : `int${String(value)}` },
+      };
     },
     quantization_method: (value) =>
       ['bnb', 'bitsandbytes'].includes(String(value))
         ? { ignored: 'as here' }
         : { unsupported: `quantization_method: ${String(value)}` },
-    quantization_type: 'quantization',
+    quantization_type: inBits('quantization'),
+    double_quantization: inBits('double_quantization'),
     flash_attn: ignored('attention is compiled in'),
     enable_liger_kernel: ignored('the loss is always computed in chunks'),
     disable_gradient_checkpointing: (value) => ({ set: { gradient_checkpointing: value !== true } }),

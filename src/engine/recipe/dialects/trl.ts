@@ -1,5 +1,6 @@
 // Recipes of TRL's and PEFT's scripts: names of SFTConfig, TrainingArguments, ModelConfig and LoraConfig.
 // The names of TrainingArguments are ours and need no row.
+import type { SettingValue } from '../../../protocol/settings';
 import {
   computeType,
   type Dialect,
@@ -55,6 +56,14 @@ export const trainerKeys: Readonly<Record<string, Translation>> = {
   save_steps: positiveOnly('save_steps'),
 };
 
+/** Details of a 4-bit base say nothing where the base is not held in 4 bits. */
+const in4Bit =
+  (key: string): Translation =>
+  (value, all) =>
+    all.load_in_4bit === true
+      ? { set: { [key]: value as SettingValue } }
+      : { ignored: 'load_in_4bit is off' };
+
 export const trl: Dialect = {
   name: 'TRL/PEFT',
   markers: [
@@ -108,11 +117,14 @@ export const trl: Dialect = {
     attn_implementation: ignored('attention is compiled in'),
     use_liger_kernel: ignored('the loss is always computed in chunks'),
     trust_remote_code: ignored('no code of a model is ever run'),
-    load_in_4bit: whenTrue({ quantization: 'nf4' }),
+    load_in_4bit: (value, all) =>
+      value === true
+        ? { set: { quantization: all.bnb_4bit_quant_type === 'fp4' ? 'fp4' : 'nf4' } }
+        : { ignored: 'off' },
     load_in_8bit: whenTrue({ quantization: 'int8' }),
-    bnb_4bit_quant_type: 'quantization',
-    use_bnb_nested_quant: 'double_quantization',
-    bnb_4bit_use_double_quant: 'double_quantization',
+    bnb_4bit_quant_type: in4Bit('quantization'),
+    use_bnb_nested_quant: in4Bit('double_quantization'),
+    bnb_4bit_use_double_quant: in4Bit('double_quantization'),
     bnb_4bit_compute_dtype: ignored('dtype decides'),
     chat_template_path: 'chat_template',
     eos_token: ignored("the tokenizer's own is trained"),

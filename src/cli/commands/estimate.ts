@@ -1,0 +1,33 @@
+// estimate RECIPE: memory by part, whether it fits, and the smallest change that makes it fit.
+import { catalogue } from '../../engine/catalogue';
+import { loadRecipe } from '../../engine/recipe/load';
+import { callTrainer } from '../calls';
+import { exitCodes } from '../failure';
+import { type Terminal, table } from '../terminal';
+import { formatBytes } from '../units';
+import { type RecipeOptions, recipeAndOverrides } from './recipeArguments';
+
+export async function estimate(
+  recipePath: string | undefined,
+  options: RecipeOptions,
+  terminal: Terminal,
+): Promise<number> {
+  const { path, overrides } = recipeAndOverrides(recipePath, options, 'estimate');
+  const { recipe, notes } = loadRecipe(path, catalogue, overrides);
+  const result = await callTrainer('estimate', { recipe, notes }, terminal, { onInterrupt: 'kill' });
+  terminal.document(result);
+  const rows = Object.entries(result.parts).map(([part, bytes]) => [part, formatBytes(bytes)]);
+  for (const line of table([
+    ...rows,
+    ['total', formatBytes(result.totalBytes)],
+    ['available', formatBytes(result.availableBytes)],
+  ])) {
+    terminal.line(line);
+  }
+  terminal.line(
+    result.fits ? terminal.style('green', 'It fits.') : terminal.style('red', 'It does not fit.'),
+  );
+  for (const { change, totalBytes } of result.suggestions)
+    terminal.line(`  ${change}: ${formatBytes(totalBytes)}`);
+  return exitCodes.ok;
+}

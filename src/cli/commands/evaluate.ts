@@ -1,0 +1,40 @@
+// evaluate: mean loss per token and perplexity of a model, with or without an adapter, on a dataset.
+import { resolve } from 'node:path';
+import { callTrainer } from '../calls';
+import { exitCodes } from '../failure';
+import type { Terminal } from '../terminal';
+import { TrainProgress } from '../trainProgress';
+import { formatLoss } from '../units';
+
+export interface EvaluateOptions {
+  model: string;
+  adapter?: string;
+  data: string;
+  maxLength?: number;
+  batchSize: number;
+  device: string;
+  threads: number;
+}
+
+export async function evaluate(options: EvaluateOptions, terminal: Terminal): Promise<number> {
+  const progress = new TrainProgress(terminal);
+  const result = await callTrainer(
+    'evaluate',
+    {
+      model: resolve(options.model),
+      adapter: options.adapter === undefined ? null : resolve(options.adapter),
+      data: resolve(options.data),
+      maxLength: options.maxLength ?? null,
+      batchSize: options.batchSize,
+      device: options.device,
+      threads: options.threads,
+    },
+    terminal,
+    { onInterrupt: 'kill', onEvent: (event) => progress.show(event) },
+  );
+  terminal.document(result);
+  terminal.line(
+    `loss ${formatLoss(result.loss)}  perplexity ${formatLoss(result.perplexity)}  tokens ${result.tokens}`,
+  );
+  return exitCodes.ok;
+}

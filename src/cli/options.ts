@@ -1,0 +1,46 @@
+// Command-line option texts → checked values. Mistakes are UserErrors with the option's name.
+import { RecipeError } from '../engine/errors';
+
+interface Bounds {
+  minimum: number;
+  maximum?: number;
+  integer?: boolean;
+}
+
+/** A parser of a number option, for commander. */
+export function numberOption(
+  name: string,
+  { minimum, maximum, integer = false }: Bounds,
+): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    const fits =
+      Number.isFinite(value) &&
+      value >= minimum &&
+      value <= (maximum ?? Number.MAX_VALUE) &&
+      (!integer || Number.isSafeInteger(value));
+    if (fits) return value;
+    const kind = integer ? 'a whole number' : 'a number';
+    const range = maximum === undefined ? `from ${minimum}` : `from ${minimum} to ${maximum}`;
+    throw new RecipeError({
+      code: 'usage',
+      message: `${name} takes ${kind} ${range}, found "${text}".`,
+      remedy: `Give ${name} ${kind} ${range}.`,
+    });
+  };
+}
+
+/** A parser of --device. */
+export function deviceOption(text: string): string {
+  if (/^(auto|cpu|webgpu|cuda(:\d{1,2})?)$/.test(text)) return text;
+  throw new RecipeError({
+    code: 'usage',
+    message: `--device takes auto, cpu, cuda, cuda:<number> or webgpu, found "${text}".`,
+    remedy: 'Choose one of them; "lora-workbench doctor" shows which work here.',
+  });
+}
+
+/** Gathers a repeated option. */
+export function collect(text: string, earlier: string[] | undefined): string[] {
+  return [...(earlier ?? []), text];
+}

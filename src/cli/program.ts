@@ -1,0 +1,174 @@
+// The commands and their options: the one place that says what the terminal takes. What they do stands in commands/.
+import { Command, CommanderError } from 'commander';
+import { version } from '../../package.json';
+import { RecipeError } from '../engine/errors';
+import { doctor } from './commands/doctor';
+import { estimate } from './commands/estimate';
+import { type EvaluateOptions, evaluate } from './commands/evaluate';
+import { type GenerateOptions, generate } from './commands/generate';
+import { inspect } from './commands/inspect';
+import { type MergeOptions, merge } from './commands/merge';
+import { methods } from './commands/methods';
+import type { RecipeOptions } from './commands/recipeArguments';
+import { type TrainOptions, train } from './commands/train';
+import { exitCodes } from './failure';
+import { collect, deviceOption, numberOption } from './options';
+import type { Terminal } from './terminal';
+
+const programName = 'lora-workbench';
+
+/**
+ * Runs the command line (without node and script) and returns the exit code.
+ * @throws UserError for mistakes, usage included; the caller reports them.
+ */
+export async function runProgram(args: readonly string[], terminal: Terminal): Promise<number> {
+  let code: number = exitCodes.ok;
+  const done = (result: number): void => {
+    code = result;
+  };
+  const program = new Command(programName)
+    .description('Fine-tunes transformer language models with LoRA and its relatives. No Python.')
+    .version(version)
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} })
+    .helpCommand('help [command]', 'shows the help of a command')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 2 a mistake in what was given, 1 a fault of the program, 130 stopped by Ctrl+C.',
+    );
+  const command = (signature: string, description: string): Command =>
+    program
+      .command(signature)
+      .description(description)
+      .option('--json', 'print one JSON document and nothing else');
+
+  const device = ['--device <device>', 'auto, cpu, cuda, cuda:<number> or webgpu', deviceOption] as const;
+  const threads = [
+    '--threads <n>',
+    'CPU threads; 0 lets the runtime choose',
+    numberOption('--threads', { minimum: 0, maximum: 1024, integer: true }),
+  ] as const;
+  const set = ['--set <key=value...>', 'a setting in place of the recipe’s; may be repeated'] as const;
+
+  command('train', 'train as a recipe says; Ctrl+C saves a checkpoint and stops')
+    .argument('[recipe]', 'a recipe: *.lora.yaml, *.lora.json, or one of LLaMA-Factory, Axolotl or TRL')
+    .option('--resume', "go on from the run's newest checkpoint")
+    .option(...set)
+    .option(...device)
+    .option(...threads)
+    .action(async (recipe: string | undefined, options: TrainOptions) =>
+      done(await train(recipe, options, terminal)),
+    );
+
+  command('generate', 'complete prompts with a model and its adapters')
+    .requiredOption('--model <folder>', 'a Hugging Face folder')
+    .option('--adapter <folder>', 'an adapter; may be repeated', collect)
+    .requiredOption('--prompt <text>', 'what to complete; may be repeated', collect)
+    .option('--chat', 'put the prompt into the chat template as the user’s turn')
+    .option(
+      '--max-new-tokens <n>',
+      'tokens at most',
+      numberOption('--max-new-tokens', { minimum: 1, maximum: 1e6, integer: true }),
+      128,
+    )
+    .option(
+      '--temperature <t>',
+      '0 is greedy',
+      numberOption('--temperature', { minimum: 0, maximum: 100 }),
+      0,
+    )
+    .option(
+      '--top-p <p>',
+      'draw from the likeliest tokens of this probability',
+      numberOption('--top-p', { minimum: 0, maximum: 1 }),
+      1,
+    )
+    .option(
+      '--top-k <k>',
+      'draw from this many tokens; 0 for all',
+      numberOption('--top-k', { minimum: 0, integer: true }),
+      0,
+    )
+    .option(
+      '--seed <n>',
+      'decides the draw',
+      numberOption('--seed', { minimum: 0, maximum: 4294967295, integer: true }),
+      42,
+    )
+    .option(...device, 'auto')
+    .option(...threads, 0)
+    .action(async (options: GenerateOptions) => done(await generate(options, terminal)));
+
+  command('evaluate', 'mean loss per token and perplexity on a dataset')
+    .requiredOption('--model <folder>', 'a Hugging Face folder')
+    .option('--adapter <folder>', 'an adapter')
+    .requiredOption('--data <file>', 'a dataset: JSONL, JSON, CSV, Parquet or text')
+    .option(
+      '--max-length <n>',
+      'tokens of the longest sequence',
+      numberOption('--max-length', { minimum: 2, integer: true }),
+    )
+    .option(
+      '--batch-size <n>',
+      'examples at once',
+      numberOption('--batch-size', { minimum: 1, maximum: 65536, integer: true }),
+      4,
+    )
+    .option(...device, 'auto')
+    .option(...threads, 0)
+    .action(async (options: EvaluateOptions) => done(await evaluate(options, terminal)));
+
+  command('estimate', 'what a recipe needs: memory by part, whether it fits, what would make it fit')
+    .argument('[recipe]', 'a recipe')
+    .option(...set)
+    .option(...device)
+    .option(...threads)
+    .action(async (recipe: string | undefined, options: RecipeOptions) =>
+      done(await estimate(recipe, options, terminal)),
+    );
+
+  command('inspect', 'what an adapter, checkpoint, dataset or run is, and what is wrong with it')
+    .argument('<path>', 'a file or folder')
+    .action(async (path: string) => done(await inspect(path, terminal)));
+
+  command('merge', "write a checkpoint with an adapter's update in its weights, and verify it")
+    .requiredOption('--model <folder>', 'a Hugging Face folder')
+    .requiredOption('--adapter <folder>', 'an adapter')
+    .requiredOption('--out <folder>', 'where the merged checkpoint goes')
+    .option(...device, 'auto')
+    .option(...threads, 0)
+    .action(async (options: MergeOptions) => done(await merge(options, terminal)));
+
+  command('methods', 'presets, adapters, initialisations, optimizers and all settings').action(() =>
+    done(methods(terminal)),
+  );
+
+  command('doctor', 'which devices work here, each tried with a real training step')
+    .option(...device)
+    .action(async (options: { device?: string }) => done(await doctor(options, terminal)));
+
+  try {
+    if (args.length === 0) program.outputHelp();
+    else await program.parseAsync([...args], { from: 'user' });
+  } catch (cause) {
+    if (!(cause instanceof CommanderError)) throw cause;
+    if (cause.exitCode === 0 || cause.code === 'commander.help') return exitCodes.ok;
+    throw usageError(cause, args);
+  }
+  return code;
+}
+
+/** Commander's message, with its suggestion as the remedy. */
+function usageError(cause: CommanderError, args: readonly string[]): RecipeError {
+  const [first = '', ...rest] = cause.message.replace(/^error: /, '').split('\n');
+  const meant = /Did you mean (?:one of )?(.*)\?/.exec(rest.join(' '))?.[1];
+  const known =
+    args[0] !== undefined && /^[a-z]+$/.test(args[0]) && cause.code !== 'commander.unknownCommand';
+  const help = `"${programName} ${known ? `${args[0]} ` : ''}--help"`;
+  return new RecipeError({
+    code: 'usage',
+    message: `${first.charAt(0).toUpperCase()}${first.slice(1)}${first.endsWith('.') ? '' : '.'}`,
+    remedy: meant === undefined ? `Run ${help} to see what it takes.` : `Write ${meant}, or run ${help}.`,
+    cause,
+  });
+}
