@@ -1,7 +1,7 @@
 // Remakes all of samples/: tokenizer, datasets and configuration from seeds, then the base model's weights by this project's own
 // full fine-tuning from random weights. `--data-only` stops before the training.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { generationConfig, modelConfig, randomWeights } from './checkpoint.mjs';
@@ -31,13 +31,12 @@ write('build/sample/random/generation_config.json', `${JSON.stringify(generation
 write('build/sample/random/model.safetensors', randomWeights(modelConfig, 1));
 
 console.log('Pre-training (samples/pretrain.lora.yaml):');
-const run = spawnSync(process.execPath, ['dist/cli.js', 'train', 'samples/pretrain.lora.yaml'], {
-  cwd: root,
-  stdio: 'inherit',
-});
-if (run.status !== 0) {
-  console.error('Pre-training stopped; samples/base keeps its old weights.');
-  process.exit(run.status ?? 1);
+rmSync(join(root, 'build/sample/pretrain'), { recursive: true, force: true });
+for (const program of [['scripts/build.mjs'], ['dist/cli.js', 'train', 'samples/pretrain.lora.yaml']]) {
+  const { status } = spawnSync(process.execPath, program, { cwd: root, stdio: 'inherit' });
+  if (status === 0) continue;
+  console.error(`\`node ${program.join(' ')}\` failed; samples/base keeps its old weights.`);
+  process.exit(status ?? 1);
 }
 // A full fine-tuning saves a checkpoint with all weights where a LoRA run saves its adapter.
 const candidates = ['model', 'adapter'].map((folder) =>

@@ -26,21 +26,42 @@ function countWordsOf(texts) {
   }));
 }
 
-/** Adds up how often each neighbouring pair occurs; the key is `left right`, since no symbol holds a space. */
-function countPairs(words) {
-  const pairs = new Map();
-  for (const { symbols, count } of words) {
+/** How often each neighbouring pair occurs and in which words; the key is `left right`, since no symbol holds a space. */
+class PairTable {
+  counts = new Map();
+  #places = new Map();
+
+  /** Adds (sign 1) or takes away (sign -1) the pairs of one word. */
+  count(word, sign) {
+    const { symbols, count } = word;
     for (let i = 1; i < symbols.length; i++) {
       const pair = `${symbols[i - 1]} ${symbols[i]}`;
-      pairs.set(pair, (pairs.get(pair) ?? 0) + count);
+      this.counts.set(pair, (this.counts.get(pair) ?? 0) + sign * count);
+      if (!this.#places.has(pair)) this.#places.set(pair, new Set());
+      this.#places.get(pair).add(word);
     }
   }
-  return pairs;
+
+  /** The most frequent pair, the lexically smaller one on a tie. */
+  best() {
+    let best;
+    let most = 0;
+    for (const [pair, times] of this.counts) {
+      if (times > most || (times === most && pair < best)) [best, most] = [pair, times];
+    }
+    return { best, most };
+  }
+
+  /** Takes a pair out of the table; returns the words that have or had it. */
+  take(pair) {
+    const words = this.#places.get(pair);
+    this.#places.delete(pair);
+    return words;
+  }
 }
 
 function mergePair(word, left, right) {
   const { symbols } = word;
-  if (!symbols.includes(left)) return;
   const merged = [];
   for (let i = 0; i < symbols.length; i++) {
     if (symbols[i] === left && symbols[i + 1] === right) merged.push(symbols[i++] + right);
@@ -49,19 +70,21 @@ function mergePair(word, left, right) {
   word.symbols = merged;
 }
 
-/** Learns merges: the most frequent pair first, the lexically smaller one on a tie. */
+/** Learns merges, the most frequent pair first. */
 export function learnMerges(texts, count) {
-  const words = countWordsOf(texts);
+  const pairs = new PairTable();
+  for (const word of countWordsOf(texts)) pairs.count(word, 1);
   const merges = [];
   while (merges.length < count) {
-    let best;
-    let most = 0;
-    for (const [pair, times] of countPairs(words)) {
-      if (times > most || (times === most && pair < best)) [best, most] = [pair, times];
-    }
+    const { best, most } = pairs.best();
     if (most < 2) throw new Error(`The corpus yields only ${merges.length} merges; ${count} are needed.`);
     const [left, right] = best.split(' ');
-    for (const word of words) mergePair(word, left, right);
+    for (const word of pairs.take(best)) {
+      pairs.count(word, -1);
+      mergePair(word, left, right);
+      pairs.count(word, 1);
+    }
+    pairs.counts.delete(best);
     merges.push([left, right]);
   }
   return merges;

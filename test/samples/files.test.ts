@@ -10,6 +10,7 @@ import { type CheckpointModule, load, type SampleFilesModule, samples } from './
 
 type Row = Record<string, unknown>;
 const files = load<SampleFilesModule>('sampleFiles.mjs');
+const pretraining = files.then(({ pretrainingFiles }) => pretrainingFiles());
 const checkpoint = load<CheckpointModule>('checkpoint.mjs');
 
 const rowsOf = (name: string): Row[] =>
@@ -82,7 +83,7 @@ test('training and held-out rows share nothing', async () => {
       [],
     );
   }
-  const corpus = Object.values((await files).pretrainingFiles()).join('');
+  const corpus = Object.values(await pretraining).join('');
   for (const { text } of rowsOf('stories.eval.jsonl')) assert.ok(!corpus.includes(JSON.stringify(text)));
 });
 
@@ -101,7 +102,7 @@ test('pirates speak as pirates, and answers stand in their stories', () => {
 });
 
 test('recipes name files that exist or that the scripts make', async () => {
-  const made = Object.keys((await files).pretrainingFiles());
+  const made = Object.keys(await pretraining);
   for (const name of ['pretrain', 'pirate', 'questions']) {
     const path = join(samples, `${name}.lora.yaml`);
     const recipe = parse(readFileSync(path, 'utf8'));
