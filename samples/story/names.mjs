@@ -18,10 +18,14 @@ const endings = {
   she: 'a ia i ina elle ika ara una ette isa'.split(' '),
 };
 
+/** Beginnings that sound like an insult, a swear word or a real country or group. */
+const unwelcome =
+  /^(N[aei][gz]|Fag|Fuk|Kik|Di[kld]|Tit|Put|Suk|Su[dn]an|Jud|Rap|Vag|Kun|Gas|Trans|Nun|Tur[ik]|Rus|Sat[ai]n)/;
+
 function inventName(random, pronoun) {
   for (;;) {
     const name = [beginnings, vowels, middles, endings[pronoun]].map((parts) => random.pick(parts)).join('');
-    if (!usual.he.includes(name) && !usual.she.includes(name)) return name;
+    if (!unwelcome.test(name) && !usual.he.includes(name) && !usual.she.includes(name)) return name;
   }
 }
 
