@@ -1,40 +1,51 @@
-// Random numbers that a seed fixes for ever, on every machine: PCG-XSH-RR 64/32 (M. O'Neill, 2014). Streams keep users of one
-// seed (shuffling, initialisation, dropout) independent of each other.
-
-const multiplier = 6364136223846793005n;
-const mask64 = (1n << 64n) - 1n;
+// Random numbers that a seed fixes for ever, on every machine: xoshiro128** (Blackman and Vigna, 2018) with its state filled
+// by SplitMix32. Everything random in a run comes from here; changing it would change every run.
 
 export class Random {
-  #state: bigint;
-  readonly #increment: bigint;
+  readonly #state = new Uint32Array(4);
   #spare: number | undefined;
 
-  /** @param stream an id of the use, so that two uses of one seed do not see the same numbers. */
-  constructor(seed: number, stream: string | number = 0) {
-    this.#increment = ((BigInt(typeof stream === 'number' ? stream : hashText(stream)) << 1n) | 1n) & mask64;
-    this.#state = 0n;
-    this.bits();
-    this.#state = (this.#state + BigInt(Math.trunc(seed))) & mask64;
-    this.bits();
+  /** `keys` name the stream, for example seed, purpose and epoch; texts count by their hash. */
+  constructor(...keys: (number | string)[]) {
+    let mixed = 0x9e3779b9;
+    for (const given of keys) {
+      const key = typeof given === 'string' ? hashText(given) : given;
+      // Both halves count, so that seeds beyond 32 bits differ.
+      mixed = mix(mixed ^ (key >>> 0));
+      mixed = mix(mixed ^ (Math.floor(key / 2 ** 32) >>> 0));
+    }
+    for (let i = 0; i < 4; i++) {
+      mixed = (mixed + 0x9e3779b9) >>> 0;
+      this.#state[i] = mix(mixed);
+    }
+    if (this.#state.every((word) => word === 0)) this.#state[0] = 1;
   }
 
-  /** 32 random bits as an unsigned number. */
-  bits(): number {
-    const old = this.#state;
-    this.#state = (old * multiplier + this.#increment) & mask64;
-    const shifted = Number((((old >> 18n) ^ old) >> 27n) & 0xffffffffn);
-    const rotation = Number(old >> 59n);
-    return ((shifted >>> rotation) | (shifted << (-rotation & 31))) >>> 0;
+  /** The next 32 random bits. */
+  next(): number {
+    const s = this.#state;
+    const result = Math.imul(rotate(Math.imul(s[1]!, 5), 7), 9) >>> 0;
+    const shifted = s[1]! << 9;
+    s[2]! ^= s[0]!;
+    s[3]! ^= s[1]!;
+    s[1]! ^= s[2]!;
+    s[0]! ^= s[3]!;
+    s[2]! ^= shifted;
+    s[3] = rotate(s[3]!, 11);
+    return result;
+  }
+
+  /** A whole number in [0, n), every one equally likely: values beyond the last full multiple of n are drawn again. */
+  below(n: number): number {
+    const limit = 2 ** 32 - (2 ** 32 % n);
+    let value = this.next();
+    while (value >= limit) value = this.next();
+    return value % n;
   }
 
   /** Uniform in [0, 1), 32 bits of resolution. */
   uniform(): number {
-    return this.bits() / 2 ** 32;
-  }
-
-  /** Whole number in [0, limit). */
-  below(limit: number): number {
-    return Math.floor(this.uniform() * limit);
+    return this.next() / 2 ** 32;
   }
 
   /** Standard normal, by Box and Muller. */
@@ -49,6 +60,17 @@ export class Random {
     this.#spare = radius * Math.sin(angle);
     return radius * Math.cos(angle);
   }
+
+  /** Fisher–Yates, in place. */
+  shuffle<T extends { length: number; [index: number]: number }>(items: T): T {
+    for (let i = items.length - 1; i > 0; i--) {
+      const j = this.below(i + 1);
+      const held = items[i]!;
+      items[i] = items[j]!;
+      items[j] = held;
+    }
+    return items;
+  }
 }
 
 /** A 32-bit number that stands for a text (FNV-1a). */
@@ -56,4 +78,16 @@ export function hashText(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return hash >>> 0;
+}
+
+/** The finaliser of SplitMix32. */
+function mix(value: number): number {
+  let z = value >>> 0;
+  z = Math.imul(z ^ (z >>> 16), 0x85ebca6b);
+  z = Math.imul(z ^ (z >>> 13), 0xc2b2ae35);
+  return (z ^ (z >>> 16)) >>> 0;
+}
+
+function rotate(value: number, bits: number): number {
+  return ((value << bits) | (value >>> (32 - bits))) >>> 0;
 }

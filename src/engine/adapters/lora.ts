@@ -1,9 +1,10 @@
 // LoRA (Hu et al., arXiv 2106.09685) with rsLoRA's scaling (Kalajdzievski, arXiv 2312.03732).
 // y = x·W0ᵀ + bias + s·(Drop(x)·Aᵀ)·Bᵀ with s = alpha/r, for rsLoRA alpha/√r. A [r, in], B [out, r].
 // Embedding: e = E[id] + s·(A_e[:, id])ᵀ·B_eᵀ with A_e [r, vocabulary], B_e [width, r]; no dropout.
-import type { Recipe } from '../../protocol/recipe';
+
 import { Random } from '../random';
 import { initialisationOf } from './initialisation';
+import type { AdapterSettings } from './settings';
 import type { Site, TrainedTensor, Variant } from './variant';
 
 export const lora: Variant = {
@@ -13,13 +14,33 @@ export const lora: Variant = {
     label: 'LoRA: two small matrices beside every adapted weight',
     summary:
       'Trains about 1 % of the parameters, close to full fine-tuning for most tasks; merges without a trace.',
-    fields: [],
+    fields: [
+      {
+        key: 'lora_bias',
+        type: 'boolean',
+        default: false,
+        advanced: true,
+        group: 'adapter',
+        description:
+          'Adds a trained bias to B (PEFT: lora_bias). Merging then needs a module that has a bias.',
+      },
+    ],
+    check: ({ settings, init_lora_weights: init }) =>
+      settings.lora_bias === true && typeof init !== 'boolean'
+        ? [
+            {
+              where: 'lora_bias',
+              message: `lora_bias needs init_lora_weights true or false, found ${init}.`,
+              remedy: 'Set init_lora_weights: true, or lora_bias: false.',
+            },
+          ]
+        : [],
   },
   paper: 'https://arxiv.org/abs/2106.09685',
   traits: { startsAtBase: true, linearInInput: true, additive: true },
   adapts: () => true,
 
-  parameters(site, recipe) {
+  parameters(site, settings) {
     const group = { learningRateScale: 1, decay: true };
     const { r, inFeatures, outFeatures, path } = site;
     if (site.module.kind === 'embedding') {
@@ -42,8 +63,8 @@ export const lora: Variant = {
     }
     // Both factors come from one draw, whatever order the tensors are asked in.
     const factors = (random: Random) =>
-      initialisationOf(recipe.init_lora_weights).factors(
-        new Random(random.bits(), path),
+      initialisationOf(settings.init_lora_weights).factors(
+        new Random(random.next(), path),
         r,
         inFeatures,
         outFeatures,
@@ -56,12 +77,22 @@ export const lora: Variant = {
     return [
       { name: `${path}.lora_A.weight`, shape: [r, inFeatures], group, initial: (random) => once(random).a },
       { name: `${path}.lora_B.weight`, shape: [outFeatures, r], group, initial: (random) => once(random).b },
+      ...(settings.settings.lora_bias === true
+        ? [
+            {
+              name: `${path}.lora_B.bias`,
+              shape: [outFeatures],
+              group,
+              initial: () => new Float32Array(outFeatures),
+            },
+          ]
+        : []),
     ] satisfies TrainedTensor[];
   },
 
-  apply(c, x, recipe) {
+  apply(c, x, settings) {
     const { b, site } = c;
-    const alpha = loraScaling(site, recipe);
+    const alpha = loraScaling(site, settings);
     if (site.module.kind === 'embedding') {
       const rows = b.op('Gather', [c.parameter('lora_embedding_A'), x], { axis: 0 });
       return b.add(c.base(x), b.gemm(rows, c.parameter('lora_embedding_B'), { transB: true, alpha }));
@@ -72,19 +103,27 @@ export const lora: Variant = {
       transB: true,
       alpha: dropped.keepScale,
     });
-    return b.add(base, b.gemm(low, c.parameter('lora_B.weight'), { transB: true, alpha }));
+    // With lora_bias the product is s·(low·Bᵀ + bias).
+    const bias =
+      settings.settings.lora_bias === true ? b.scale(c.parameter('lora_B.bias'), alpha) : undefined;
+    return b.add(base, b.gemm(low, c.parameter('lora_B.weight'), { transB: true, alpha, c: bias }));
   },
 
-  loraForm(site, tensors, recipe) {
+  loraForm(site, tensors, settings) {
     const embedding = site.module.kind === 'embedding';
     const a = tensors(embedding ? 'lora_embedding_A' : 'lora_A.weight');
-    const scale = loraScaling(site, recipe);
-    const b = tensors(embedding ? 'lora_embedding_B' : 'lora_B.weight').map((value) => value * scale);
-    return { rank: site.r, a, b };
+    const scale = loraScaling(site, settings);
+    const scaled = (name: string): Float32Array => tensors(name).map((value) => value * scale);
+    const b = scaled(embedding ? 'lora_embedding_B' : 'lora_B.weight');
+    const biased = settings.settings.lora_bias === true && !embedding;
+    return { rank: site.r, a, b, ...(biased ? { bias: scaled('lora_B.bias') } : {}) };
   },
 };
 
 /** s of one module: alpha/r, or alpha/√r with rsLoRA. */
-export function loraScaling(site: Pick<Site, 'r' | 'alpha'>, recipe: Pick<Recipe, 'use_rslora'>): number {
-  return site.alpha / (recipe.use_rslora ? Math.sqrt(site.r) : site.r);
+export function loraScaling(
+  site: Pick<Site, 'r' | 'alpha'>,
+  settings: Pick<AdapterSettings, 'use_rslora'>,
+): number {
+  return site.alpha / (settings.use_rslora ? Math.sqrt(site.r) : site.r);
 }

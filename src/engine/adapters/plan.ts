@@ -1,6 +1,6 @@
 // Decides what a run trains: which modules get an adapter, which base tensors train as they are. Comes in: a model and a
-// recipe. Goes out: sites and trained tensors, by name. Knows no runtime and no values.
-import type { Recipe } from '../../protocol/recipe';
+// settings. Goes out: sites and trained tensors, by name. Knows no runtime and no values.
+
 import { AdapterError } from '../errors';
 import {
   type EmbeddingModule,
@@ -11,11 +11,12 @@ import {
 } from '../models/architecture';
 import { type MatchOptions, type MatchResult, type ModuleInfo, matchModules } from './match';
 import { variantOf } from './registry';
+import type { AdapterSettings } from './settings';
 import type { FrozenTensor, ParameterGroup, Site, TrainedTensor, Variant } from './variant';
 
 export interface AdapterPlan {
   variant: Variant;
-  recipe: Recipe;
+  settings: AdapterSettings;
   /** By module path. */
   sites: ReadonlyMap<string, Site>;
   /** Everything that trains, adapters before saved modules before biases. */
@@ -40,12 +41,12 @@ export function moduleInfos(model: Model): ModuleInfo[] {
 }
 
 /** Plans a run's trained tensors. Raises AdapterError for targets that match nothing or cannot be adapted. */
-export function planAdapter(model: Model, recipe: Recipe): AdapterPlan {
-  const variant = variantOf(recipe.adapter);
+export function planAdapter(model: Model, settings: AdapterSettings): AdapterPlan {
+  const variant = variantOf(settings.adapter);
   if (!model.modules.some((module) => isAdaptable(module) && variant.adapts(module)))
-    return planFull(model, recipe, variant);
+    return planFull(model, settings, variant);
 
-  const match = matchModules(matchOptions(recipe), moduleInfos(model), model.defaultTargets);
+  const match = matchModules(matchOptions(settings), moduleInfos(model), model.defaultTargets);
   const sites = new Map(
     match.targets.map((target) => [target.path, siteOf(model, target.path, target.r, target.alpha)]),
   );
@@ -53,11 +54,11 @@ export function planAdapter(model: Model, recipe: Recipe): AdapterPlan {
   if (refused.length > 0) {
     throw new AdapterError({
       code: 'target-not-supported',
-      message: `${recipe.adapter} cannot adapt ${refused.map((site) => `${site.path} (${site.module.kind})`).join(', ')}.`,
+      message: `${settings.adapter} cannot adapt ${refused.map((site) => `${site.path} (${site.module.kind})`).join(', ')}.`,
       remedy: 'Take these modules out of target_modules.',
     });
   }
-  const trained: TrainedTensor[] = [...sites.values()].flatMap((site) => variant.parameters(site, recipe));
+  const trained: TrainedTensor[] = [...sites.values()].flatMap((site) => variant.parameters(site, settings));
   const replaced = new Map<string, string>();
   const saved = match.saved.filter((path) => !sites.has(path));
   for (const path of saved) {
@@ -66,39 +67,39 @@ export function planAdapter(model: Model, recipe: Recipe): AdapterPlan {
       replaced.set(`${path}.${tensor.part}`, `${path}.${tensor.part}`);
     }
   }
-  for (const bias of trainedBiases(model, recipe, sites, new Set(saved))) {
+  for (const bias of trainedBiases(model, settings, sites, new Set(saved))) {
     // PEFT wraps an adapted module and names what was inside `base_layer`.
     const name = sites.has(bias.path) ? `${bias.path}.base_layer.bias` : `${bias.path}.bias`;
     trained.push(baseTensor(bias, name));
     replaced.set(`${bias.path}.bias`, name);
   }
-  const frozen = variant.frozen?.([...sites.values()], recipe) ?? [];
-  return { variant, recipe, sites, trained, frozen, replaced, unmatched: match.unmatched };
+  const frozen = variant.frozen?.([...sites.values()], settings) ?? [];
+  return { variant, settings, sites, trained, frozen, replaced, unmatched: match.unmatched };
 }
 
 /** Every base tensor trains, each once: tied modules share it. */
-function planFull(model: Model, recipe: Recipe, variant: Variant): AdapterPlan {
+function planFull(model: Model, settings: AdapterSettings, variant: Variant): AdapterPlan {
   const replaced = new Map<string, string>();
   for (const module of model.modules) {
     for (const tensor of moduleTensors(model, module.path))
       replaced.set(`${module.path}.${tensor.part}`, tensor.name);
   }
   const trained = modelTensors(model).map((tensor) => baseTensor(tensor, tensor.name));
-  return { variant, recipe, sites: new Map(), trained, frozen: [], replaced, unmatched: [] };
+  return { variant, settings, sites: new Map(), trained, frozen: [], replaced, unmatched: [] };
 }
 
-/** The part of a recipe that decides about modules. */
-function matchOptions(recipe: Recipe): MatchOptions {
+/** The part of the settings that decides about modules. */
+function matchOptions(settings: AdapterSettings): MatchOptions {
   return {
-    r: recipe.r,
-    lora_alpha: recipe.lora_alpha,
-    target_modules: recipe.target_modules,
-    exclude_modules: recipe.exclude_modules,
-    layers_to_transform: recipe.layers_to_transform,
-    layers_pattern: recipe.layers_pattern,
-    rank_pattern: recipe.rank_pattern,
-    alpha_pattern: recipe.alpha_pattern,
-    modules_to_save: recipe.modules_to_save,
+    r: settings.r,
+    lora_alpha: settings.lora_alpha,
+    target_modules: settings.target_modules,
+    exclude_modules: settings.exclude_modules,
+    layers_to_transform: settings.layers_to_transform,
+    layers_pattern: settings.layers_pattern,
+    rank_pattern: settings.rank_pattern,
+    alpha_pattern: settings.alpha_pattern,
+    modules_to_save: settings.modules_to_save,
   };
 }
 
@@ -136,13 +137,13 @@ function moduleTensors(model: Model, path: string): (BaseTensor & { part: string
 /** The biases that `bias: all` or `bias: lora_only` trains. */
 function trainedBiases(
   model: Model,
-  recipe: Recipe,
+  settings: AdapterSettings,
   sites: ReadonlyMap<string, Site>,
   saved: ReadonlySet<string>,
 ) {
-  if (recipe.bias === 'none') return [];
+  if (settings.bias === 'none') return [];
   return model.modules
-    .filter((module) => !saved.has(module.path) && (recipe.bias === 'all' || sites.has(module.path)))
+    .filter((module) => !saved.has(module.path) && (settings.bias === 'all' || sites.has(module.path)))
     .flatMap((module) =>
       moduleTensors(model, module.path)
         .filter((t) => t.part === 'bias')

@@ -1,12 +1,12 @@
 // What an adapter method says of itself. A method is one file: its parameters, how it changes a module in the forward pass,
 // its exact LoRA form where it has one. Shared code never asks which method it has before it.
 
-import type { Recipe } from '../../protocol/recipe';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
 import type { EmbeddingModule, LinearModule } from '../models/architecture';
 import type { Random } from '../random';
 import type { CatalogueEntry } from '../recipe/catalogue';
+import type { AdapterSettings } from './settings';
 
 /** A module that the adapter changes. */
 export interface Site {
@@ -71,11 +71,12 @@ export interface SiteContext {
   addLoss(name: string, value: Value, coefficient: number): void;
 }
 
-/** ΔW = b·a for one module: a [ρ, in], b [out, ρ], scaling included in b. */
+/** ΔW = b·a for one module: a [ρ, in], b [out, ρ], scaling included in b (and in the bias, [out], where there is one). */
 export interface LoraForm {
   rank: number;
   a: Float32Array;
   b: Float32Array;
+  bias?: Float32Array;
 }
 
 export interface VariantTraits {
@@ -87,7 +88,7 @@ export interface VariantTraits {
   additive: boolean;
 }
 
-/** An adapter method. `Settings` beyond the common recipe keys are in `recipe.settings`. */
+/** An adapter method. Its own settings, beyond the common keys, are in `settings.settings`. */
 export interface Variant {
   /** Value of the recipe's `adapter`; also the file's name in camel case. */
   id: string;
@@ -99,11 +100,11 @@ export interface Variant {
   /** Kinds of modules it can change. */
   adapts(module: LinearModule | EmbeddingModule): boolean;
   /** Trained tensors of one module, named below its path. */
-  parameters(site: Site, recipe: Recipe): TrainedTensor[];
+  parameters(site: Site, settings: AdapterSettings): TrainedTensor[];
   /** Tensors that it keeps and does not train, of all modules together. */
-  frozen?(sites: readonly Site[], recipe: Recipe): FrozenTensor[];
+  frozen?(sites: readonly Site[], settings: AdapterSettings): FrozenTensor[];
   /** The adapted module: x [N, in] (ids [N] for an embedding) → y [N, out]. */
-  apply(context: SiteContext, x: Value, recipe: Recipe): Value;
+  apply(context: SiteContext, x: Value, settings: AdapterSettings): Value;
   /** The exact LoRA form, where there is one: merging, hot-swapping and PEFT export use it. */
-  loraForm?(site: Site, tensors: (name: string) => Float32Array, recipe: Recipe): LoraForm;
+  loraForm?(site: Site, tensors: (name: string) => Float32Array, settings: AdapterSettings): LoraForm;
 }

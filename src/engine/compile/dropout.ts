@@ -51,7 +51,7 @@ export function dropoutPool(seed: number, probability: number, length: number): 
   const pool = new Uint8Array(length);
   // xorshift128 seeded from the run's stream: 32 bits an element, fast enough for pools of 100 million.
   const random = new Random(seed, 'dropout-pool');
-  let [x, y, z, w] = [random.bits() | 1, random.bits(), random.bits(), random.bits()];
+  let [x, y, z, w] = [random.next() | 1, random.next(), random.next(), random.next()];
   const limit = Math.floor(probability * 2 ** 32);
   for (let i = 0; i < length; i++) {
     const t = x ^ (x << 11);

@@ -120,7 +120,7 @@ export class ForwardPass implements Forward {
       addLoss: (name, value, coefficient) =>
         losses?.push({ name: `${module.path}.${name}`, value, coefficient }),
     };
-    return plan.variant.apply(context, x, plan.recipe);
+    return plan.variant.apply(context, x, plan.settings);
   }
 
   #product(module: LinearModule, x: Value): Value {

@@ -53,7 +53,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   const targets = b.input('targets', 'int64', [tokens]);
   const weights = b.input('weights', 'float32', [tokens]);
   const trained = slabViews(b, o.slabs);
-  const probability = o.plan.recipe.lora_dropout;
+  const probability = o.plan.settings.lora_dropout;
   const dropout = o.dropoutPool > 0 ? new PooledDropout(b, probability, o.dropoutPool) : undefined;
   const losses: ExtraLoss[] = [];
   const attention = new TrainingAttention(b, o.rows, o.length, segments);
@@ -133,7 +133,7 @@ function headTrains(plan: AdapterPlan, model: Model): boolean {
 
 /** Pool length that serves every mask of a run whose batches have up to `tokens` positions; 0 without dropout. */
 export function dropoutPoolFor(plan: AdapterPlan, tokens: number): number {
-  if (plan.recipe.lora_dropout === 0 || plan.sites.size === 0) return 0;
+  if (plan.settings.lora_dropout === 0 || plan.sites.size === 0) return 0;
   const widest = Math.max(
     ...[...plan.sites.values()].map((site) => (site.module.kind === 'embedding' ? 0 : site.inFeatures)),
   );

@@ -1,11 +1,10 @@
 // Compiles the optimizer step over all slabs: global-norm clipping, then one chain of element-by-element nodes per slab. State
 // may be updated in place; the compiler proves it.
-import type { Recipe } from '../../protocol/recipe';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
 import { lower } from '../graph/passes/lower';
 import { verify, verifyInPlace } from '../graph/verify';
-import type { Optimizer } from '../optim/optimizer';
+import type { Optimizer, OptimizerSettings } from '../optim/optimizer';
 import type { Slab } from './slabs';
 
 /**
@@ -13,7 +12,11 @@ import type { Slab } from './slabs';
  * `<slab>.<slot>.next`, `norm` (before clipping). A gradient that is not finite counts as zero, so that a failed step leaves
  * finite numbers; the norm then tells.
  */
-export function updateGraph(slabs: readonly Slab[], optimizer: Optimizer, recipe: Recipe): Graph {
+export function updateGraph(
+  slabs: readonly Slab[],
+  optimizer: Optimizer,
+  settings: OptimizerSettings,
+): Graph {
   const b = new GraphBuilder('update');
   const scalars = new Map<string, Value>();
   const scalar = (name: string): Value => {
@@ -26,8 +29,8 @@ export function updateGraph(slabs: readonly Slab[], optimizer: Optimizer, recipe
   const finite = b.op('Less', [norm, b.scalar(3e38)], {});
   // torch.nn.utils.clip_grad_norm_: factor min(1, max/(norm + 1e-6))
   const factor =
-    recipe.max_grad_norm > 0
-      ? b.op('Min', [b.div(b.scalar(recipe.max_grad_norm), b.add(norm, b.scalar(1e-6))), b.scalar(1)], {})
+    settings.max_grad_norm > 0
+      ? b.op('Min', [b.div(b.scalar(settings.max_grad_norm), b.add(norm, b.scalar(1e-6))), b.scalar(1)], {})
       : b.scalar(1);
 
   const outputs = [{ name: 'norm', value: norm }];
@@ -43,7 +46,7 @@ export function updateGraph(slabs: readonly Slab[], optimizer: Optimizer, recipe
       optimizer.slots.map((slot) => [slot, b.input(`${slab.name}.${slot}`, 'float32', [slab.length])]),
     );
     const moved = b.scope(slab.name, () =>
-      optimizer.update({ b, parameter, gradient, slots, group: slab.group, recipe, scalar }),
+      optimizer.update({ b, parameter, gradient, slots, group: slab.group, settings, scalar }),
     );
     next(slab.name, moved.parameter);
     for (const slot of optimizer.slots) next(`${slab.name}.${slot}`, moved.slots[slot]!);

@@ -10,6 +10,7 @@ export function verify(graph: Graph): void {
   const defined = new Set<Value>();
   const names = new Set<string>();
   const define = (value: Value): void => {
+    if (defined.has(value)) return;
     invariant(!names.has(value.name), `the value ${value.name} has a name of its own`);
     names.add(value.name);
     defined.add(value);
@@ -17,8 +18,9 @@ export function verify(graph: Graph): void {
   graph.inputs.forEach(define);
   for (const node of graph.nodes) {
     for (const input of node.inputs) {
+      if (input?.data) define(input);
       invariant(
-        !input || input.data || defined.has(input),
+        !input || defined.has(input),
         `${input?.name} is defined before ${node.op} in ${node.scope} uses it`,
       );
     }

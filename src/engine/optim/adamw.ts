@@ -11,22 +11,22 @@ export const adamw: Optimizer = {
     fields: [],
   },
   slots: ['m', 'v'],
-  scalars: (recipe, step, learningRate) => ({
-    step_size: learningRate / (1 - recipe.adam_beta1 ** step),
-    root_correction: 1 / Math.sqrt(1 - recipe.adam_beta2 ** step),
-    decay: learningRate * recipe.weight_decay,
+  scalars: (settings, step, learningRate) => ({
+    step_size: learningRate / (1 - settings.adam_beta1 ** step),
+    root_correction: 1 / Math.sqrt(1 - settings.adam_beta2 ** step),
+    decay: learningRate * settings.weight_decay,
   }),
-  update({ b, parameter, gradient, slots, group, recipe, scalar }) {
-    const [beta1, beta2] = [recipe.adam_beta1, recipe.adam_beta2];
+  update({ b, parameter, gradient, slots, group, settings, scalar }) {
+    const [beta1, beta2] = [settings.adam_beta1, settings.adam_beta2];
     const m = b.add(b.scale(slots.m!, beta1), b.scale(gradient, 1 - beta1));
     const v = b.add(b.scale(slots.v!, beta2), b.mul(gradient, b.scale(gradient, 1 - beta2)));
     const root = b.mul(b.op('Sqrt', [v], {}), scalar('root_correction'));
     const rate = group.learningRateScale;
     const move = b.mul(
-      b.div(m, b.add(root, b.scalar(recipe.adam_epsilon))),
+      b.div(m, b.add(root, b.scalar(settings.adam_epsilon))),
       b.scale(scalar('step_size'), rate),
     );
-    const decays = group.decay && recipe.weight_decay !== 0;
+    const decays = group.decay && settings.weight_decay !== 0;
     const kept = decays ? b.mul(parameter, b.sub(b.scalar(1), b.scale(scalar('decay'), rate))) : parameter;
     return { parameter: b.sub(kept, move), slots: { m, v } };
   },

@@ -5,6 +5,12 @@ import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
 import type { CatalogueEntry } from '../recipe/catalogue';
 
+/** The settings that optimizers read. */
+export type OptimizerSettings = Pick<
+  Recipe,
+  'optim' | 'weight_decay' | 'adam_beta1' | 'adam_beta2' | 'adam_epsilon' | 'max_grad_norm' | 'settings'
+>;
+
 export interface UpdateContext {
   readonly b: GraphBuilder;
   readonly parameter: Value;
@@ -13,7 +19,7 @@ export interface UpdateContext {
   /** By the names in `slots`. */
   readonly slots: Readonly<Record<string, Value>>;
   readonly group: ParameterGroup;
-  readonly recipe: Recipe;
+  readonly settings: OptimizerSettings;
   /** A scalar that `scalars` feeds. */
   scalar(name: string): Value;
 }
@@ -25,7 +31,7 @@ export interface Optimizer {
   /** State vectors as long as the parameters, zero at the start. */
   slots: readonly string[];
   /** Scalars fed before every update; `step` counts from 1. */
-  scalars(recipe: Recipe, step: number, learningRate: number): Record<string, number>;
+  scalars(settings: OptimizerSettings, step: number, learningRate: number): Record<string, number>;
   /**
    * The new parameter and state. Each old value must be read only by what its new value depends on, so that both may
    * share a buffer; the compiler verifies it.

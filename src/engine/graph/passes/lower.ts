@@ -14,8 +14,12 @@ export function lower(graph: Graph): Graph {
   for (const input of graph.inputs) mapped.set(input, b.input(input.name, input.dtype, input.shape));
   const map = (value: Value | null): Value | null => {
     if (!value) return null;
-    // Constants are values of their own; they pass through unchanged.
-    return mapped.get(value) ?? value;
+    const known = mapped.get(value);
+    if (known || !value.data) return known ?? value;
+    // Constants are made anew, so that their names stay apart from those of the expansions.
+    const constant = b.constant(value.dtype, value.shape, value.data, value.name);
+    mapped.set(value, constant);
+    return constant;
   };
   for (const node of graph.nodes) {
     const wanted = node.outputs.map((output) => needed.has(output));

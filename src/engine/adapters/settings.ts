@@ -1,0 +1,84 @@
+// The settings that shape an adapter, whether they come from a recipe or from an adapter_config.json; and the way between the
+// two. Training settings (learning rate, steps) are none of them.
+import type { Recipe } from '../../protocol/recipe';
+import { type LoraConfig, loraConfig } from './peftConfig';
+
+export type AdapterSettings = Pick<
+  Recipe,
+  | 'adapter'
+  | 'init_lora_weights'
+  | 'r'
+  | 'lora_alpha'
+  | 'lora_dropout'
+  | 'use_rslora'
+  | 'bias'
+  | 'target_modules'
+  | 'exclude_modules'
+  | 'rank_pattern'
+  | 'alpha_pattern'
+  | 'layers_to_transform'
+  | 'layers_pattern'
+  | 'modules_to_save'
+  | 'settings'
+>;
+
+/** What an adapter file says; `defaultTargets` stand in where it names none. */
+export function settingsOfPeft(config: LoraConfig, defaultTargets: readonly string[]): AdapterSettings {
+  const list = <T>(value: T | T[] | null): T[] | null =>
+    value === null ? null : Array.isArray(value) ? value : [value];
+  return {
+    adapter: 'lora',
+    init_lora_weights: config.init_lora_weights,
+    r: config.r,
+    lora_alpha: config.lora_alpha,
+    lora_dropout: config.lora_dropout,
+    use_rslora: config.use_rslora,
+    bias: config.bias,
+    target_modules: config.target_modules ?? defaultTargets,
+    exclude_modules: config.exclude_modules,
+    rank_pattern: config.rank_pattern,
+    alpha_pattern: config.alpha_pattern,
+    layers_to_transform: list(config.layers_to_transform),
+    layers_pattern: list(config.layers_pattern),
+    modules_to_save: config.modules_to_save ?? [],
+    settings: { lora_bias: config.lora_bias },
+  };
+}
+
+/** The adapter_config.json of a LoRA. `targets` are the adapted modules, for `all-linear`, which never reaches a file. */
+export function peftOfSettings(
+  settings: AdapterSettings,
+  facts: { baseModel: string; targets: readonly string[]; conv1d: boolean },
+): LoraConfig {
+  const { target_modules: given } = settings;
+  const empty = <T extends { length: number }>(value: T | null): T | null =>
+    value && value.length > 0 ? value : null;
+  return loraConfig({
+    base_model_name_or_path: facts.baseModel,
+    task_type: 'CAUSAL_LM',
+    r: settings.r,
+    lora_alpha: settings.lora_alpha,
+    lora_dropout: settings.lora_dropout,
+    use_rslora: settings.use_rslora,
+    bias: settings.bias,
+    fan_in_fan_out: facts.conv1d,
+    init_lora_weights: settings.init_lora_weights as LoraConfig['init_lora_weights'],
+    lora_bias: settings.settings.lora_bias === true,
+    target_modules:
+      given === 'all-linear' ? suffixes(facts.targets) : typeof given === 'string' ? given : [...given],
+    exclude_modules:
+      typeof settings.exclude_modules === 'string'
+        ? settings.exclude_modules
+        : settings.exclude_modules && [...settings.exclude_modules],
+    rank_pattern: settings.rank_pattern,
+    alpha_pattern: settings.alpha_pattern,
+    layers_to_transform: empty(settings.layers_to_transform && [...settings.layers_to_transform]),
+    layers_pattern: empty(settings.layers_pattern && [...settings.layers_pattern]),
+    modules_to_save: empty([...settings.modules_to_save]),
+  });
+}
+
+/** The last names of module paths: how PEFT writes `all-linear`. */
+function suffixes(paths: readonly string[]): string[] {
+  return [...new Set(paths.map((path) => path.split('.').at(-1)!))].sort();
+}

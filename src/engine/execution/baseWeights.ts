@@ -1,0 +1,69 @@
+// A checkpoint's weights on the device, each tensor once, shared by every program of a run. fp32 tensors are the file itself,
+// mapped; 16-bit ones become fp32 where the device computes in fp32 only. Nothing is written anywhere.
+
+import type { Checkpoint } from '../checkpoint/folder';
+import { readTensor, type TensorRef } from '../checkpoint/safetensors';
+import { resolveNames, verifyTensors } from '../checkpoint/verify';
+import { invariant } from '../errors';
+import { type Model, modelTensors } from '../models/architecture';
+import type { DeviceTensor, MappedFile, Runtime } from '../session';
+
+export class BaseWeights {
+  readonly #loaded = new Map<string, Promise<DeviceTensor>>();
+  readonly #files = new Map<string, MappedFile>();
+
+  private constructor(
+    private readonly runtime: Runtime,
+    private readonly tensors: ReadonlyMap<string, TensorRef>,
+  ) {}
+
+  /** Checks the checkpoint against the model; raises one CheckpointError that lists every difference. */
+  static of(runtime: Runtime, checkpoint: Checkpoint, model: Model): BaseWeights {
+    const expected = modelTensors(model);
+    const resolved = resolveNames(checkpoint.tensors, expected, model.basePrefix);
+    // A tied head may be stored all the same; it is the embedding again.
+    const tiedHead = (name: string): boolean => model.tied && name === 'lm_head.weight';
+    verifyTensors({ ...checkpoint, tensors: resolved }, expected, {
+      ignorable: (name) => model.ignorable.test(name) || tiedHead(name),
+    });
+    return new BaseWeights(runtime, resolved);
+  }
+
+  /** The tensor on the device, fp32. */
+  tensor(name: string): Promise<DeviceTensor> {
+    let loading = this.#loaded.get(name);
+    if (!loading) {
+      loading = this.#load(this.#ref(name));
+      this.#loaded.set(name, loading);
+    }
+    return loading;
+  }
+
+  /** The values on the host, fp32. */
+  values(name: string): Promise<Float32Array> {
+    return readTensor(this.#ref(name));
+  }
+
+  release(): void {
+    for (const loading of this.#loaded.values()) void loading.then((tensor) => tensor.release());
+    for (const file of this.#files.values()) file.release();
+    this.#loaded.clear();
+    this.#files.clear();
+  }
+
+  #ref(name: string): TensorRef {
+    const ref = this.tensors.get(name);
+    invariant(ref, `${name} is in the checkpoint that was verified`);
+    return ref;
+  }
+
+  async #load(ref: TensorRef): Promise<DeviceTensor> {
+    if (ref.dtype !== 'F32') return this.runtime.fromHost('float32', ref.shape, await readTensor(ref));
+    let file = this.#files.get(ref.file);
+    if (!file) {
+      file = this.runtime.mapFile(ref.file);
+      this.#files.set(ref.file, file);
+    }
+    return this.runtime.mapped(file, ref.offset, 'float32', ref.shape);
+  }
+}

@@ -1,0 +1,90 @@
+// A compiled graph with its tensors bound: what is shared (weights, state) is handed in, the rest is fed and read by name.
+
+import { invariant } from '../errors';
+import type { Graph, Value } from '../graph/graph';
+import { encodeModel } from '../onnx/encode';
+import type { DeviceTensor, HostArray, Runtime, Session, SessionOptions } from '../session';
+
+export class Program {
+  readonly #own: DeviceTensor[] = [];
+  readonly #fed = new Map<string, DeviceTensor>();
+  readonly #read = new Map<string, DeviceTensor>();
+
+  private constructor(
+    private readonly runtime: Runtime,
+    private readonly session: Session,
+  ) {}
+
+  /**
+   * Opens a session for the graph. `shared` maps input and output names to tensors that others own; every other input can
+   * be fed and every other output be read.
+   */
+  static async open(
+    runtime: Runtime,
+    graph: Graph,
+    shared: ReadonlyMap<string, DeviceTensor>,
+    options?: SessionOptions,
+  ): Promise<Program> {
+    const session = await runtime.createSession(encodeModel(graph), options);
+    const program = new Program(runtime, session);
+    const bind = (name: string, value: Value, fed: Map<string, DeviceTensor>): DeviceTensor => {
+      const tensor = shared.get(name) ?? runtime.allocate(value.dtype, value.shape);
+      if (!shared.has(name)) {
+        program.#own.push(tensor);
+        fed.set(name, tensor);
+      }
+      return tensor;
+    };
+    for (const input of graph.inputs) session.bindInput(input.name, bind(input.name, input, program.#fed));
+    for (const output of graph.outputs)
+      session.bindOutput(output.name, bind(output.name, output.value, program.#read));
+    return program;
+  }
+
+  /** Copies data into an input; names that the graph does not have are ignored. */
+  feed(name: string, data: ArrayBufferView): void {
+    const tensor = this.#fed.get(name);
+    if (tensor) this.runtime.write(tensor, data);
+  }
+
+  feedScalar(name: string, value: number): void {
+    this.feed(name, Float32Array.of(value));
+  }
+
+  /** Puts another tensor of the same type in an input's place. */
+  rebind(name: string, tensor: DeviceTensor): void {
+    this.session.bindInput(name, tensor);
+  }
+
+  async run(): Promise<void> {
+    await this.session.run();
+  }
+
+  cancel(): void {
+    this.session.cancel();
+  }
+
+  /** An output's values after a run. */
+  read(name: string): HostArray {
+    const tensor = this.#read.get(name);
+    invariant(tensor, `${name} is an output that can be read`);
+    return this.runtime.read(tensor);
+  }
+
+  readScalar(name: string): number {
+    return Number(this.read(name)[0]);
+  }
+
+  release(): void {
+    this.session.release();
+    for (const tensor of this.#own) tensor.release();
+  }
+}
+
+/** The base tensors that a program takes, loaded, by name. */
+export async function loadBase(
+  names: readonly string[],
+  weights: { tensor(name: string): Promise<DeviceTensor> },
+): Promise<[string, DeviceTensor][]> {
+  return Promise.all(names.map(async (name) => [name, await weights.tensor(name)] as [string, DeviceTensor]));
+}
