@@ -15,29 +15,39 @@ export class TrainProgress {
   stopped = false;
   private totalSteps = 0;
 
-  constructor(private readonly terminal: Terminal) {}
+  /** `beside`: what is shown goes beside a result on standard output, so lines go to standard error. */
+  constructor(
+    private readonly terminal: Terminal,
+    private readonly place: 'output' | 'beside' = 'output',
+  ) {}
+
+  private line(text: string): void {
+    if (this.place === 'output') this.terminal.line(text);
+    else if (!this.terminal.json) this.terminal.error(text);
+  }
 
   show(event: TrainerEvent): void {
     const { terminal } = this;
     switch (event.type) {
       case 'run-started':
         this.totalSteps = event.plan.totalSteps;
-        terminal.line(`${terminal.style('bold', 'Run')} ${printable(event.run)}`);
-        for (const line of planLines(event.plan)) terminal.line(`  ${line}`);
-        if (event.resumedFromStep !== null) terminal.line(`  goes on from step ${event.resumedFromStep}`);
+        this.line(`${terminal.style('bold', 'Run')} ${printable(event.run)}`);
+        for (const line of planLines(event.plan)) this.line(`  ${line}`);
+        if (event.resumedFromStep !== null) this.line(`  goes on from step ${event.resumedFromStep}`);
         break;
       case 'note':
-        terminal.line(terminal.style('dim', printable(event.message)));
+        this.line(terminal.style('dim', printable(event.message)));
         break;
       case 'warning':
-        terminal.line(`${terminal.style('yellow', 'Warning:')} ${printable(event.message)}`);
-        if (event.remedy !== undefined) terminal.line(`  → ${printable(event.remedy)}`);
+        this.line(`${terminal.style('yellow', 'Warning:')} ${printable(event.message)}`);
+        if (event.remedy !== undefined) this.line(`  → ${printable(event.remedy)}`);
         break;
       case 'progress': {
         const percent = event.fraction === null ? '' : ` ${Math.round(event.fraction * 100)} %`;
         const text = `${printable(event.message)}${percent}`;
         if (terminal.isLive) terminal.live(text);
-        else if (event.fraction === null || event.fraction === 0) terminal.line(text);
+        else if (this.place === 'output' && (event.fraction === null || event.fraction === 0))
+          this.line(text);
         break;
       }
       case 'step':
@@ -45,21 +55,21 @@ export class TrainProgress {
         break;
       case 'eval': {
         const best = event.best ? '  (best)' : '';
-        terminal.line(
+        this.line(
           `step ${event.step}  eval loss ${formatLoss(event.loss)}  perplexity ${formatLoss(event.perplexity)}  ${formatCount(event.tokens)} tokens${best}`,
         );
         break;
       }
       case 'sample':
-        terminal.line(terminal.style('dim', `  ${printable(event.prompt)}`));
-        terminal.line(`  → ${printable(event.text).replaceAll('\n', '\n    ')}`);
+        this.line(terminal.style('dim', `  ${printable(event.prompt)}`));
+        this.line(`  → ${printable(event.text).replaceAll('\n', '\n    ')}`);
         break;
       case 'checkpoint':
-        terminal.line(terminal.style('dim', `step ${event.step}  checkpoint ${printable(event.path)}`));
+        this.line(terminal.style('dim', `step ${event.step}  checkpoint ${printable(event.path)}`));
         break;
       case 'stopped':
         this.stopped = true;
-        terminal.line(
+        this.line(
           event.checkpoint === null
             ? `Stopped at step ${event.step}; nothing was to be saved.`
             : `Stopped at step ${event.step}. The same command with --resume goes on from ${printable(event.checkpoint)}.`,
@@ -67,7 +77,7 @@ export class TrainProgress {
         break;
       case 'finished':
         if (event.reason === 'early-stopping')
-          terminal.line(`Stopped early at step ${event.step}: no better evaluation loss.`);
+          this.line(`Stopped early at step ${event.step}: no better evaluation loss.`);
         break;
       case 'failed':
       case 'token':
@@ -83,7 +93,7 @@ export class TrainProgress {
     }
     const every = Math.max(1, Math.floor(this.totalSteps / plainLines));
     if (event.step === 1 || event.step === this.totalSteps || event.step % every === 0) {
-      this.terminal.line(stepLine(event, this.totalSteps));
+      this.line(stepLine(event, this.totalSteps));
     }
   }
 }

@@ -17,7 +17,7 @@ export interface EvaluateOptions {
 }
 
 export async function evaluate(options: EvaluateOptions, terminal: Terminal): Promise<number> {
-  const progress = new TrainProgress(terminal);
+  const progress = new TrainProgress(terminal, 'beside');
   const result = await callTrainer(
     'evaluate',
     {

@@ -21,7 +21,7 @@ export interface GenerateOptions {
 }
 
 export async function generate(options: GenerateOptions, terminal: Terminal): Promise<number> {
-  const progress = new TrainProgress(terminal);
+  const progress = new TrainProgress(terminal, 'beside');
   const single = options.prompt.length === 1;
   let streamed = false;
   const onEvent = (event: TrainerEvent): void => {
