@@ -1,14 +1,10 @@
 // A validated recipe: every setting present, paths absolute, defaults filled in. Names are PEFT's and the HF Trainer's.
 import type { SettingValue } from './settings';
 
-/** How rows of a dataset are read; `auto` detects the shape and says what it found. */
-export type DatasetFormat = 'auto' | 'messages' | 'prompt_completion' | 'alpaca' | 'sharegpt' | 'text';
-
 /** One dataset file. */
 export interface DatasetSource {
   /** Absolute. */
   path: string;
-  format: DatasetFormat;
   /** Our column name (for example `prompt`) → the file's column name. Empty: detect. */
   columns: Record<string, string>;
 }
@@ -56,9 +52,13 @@ export interface RecipeValues {
   val_size: number;
   /** Tokens. */
   max_length: number;
-  truncation: 'keep_start' | 'keep_end' | 'drop';
+  /** `right` cuts the end off, `left` the start; `drop` leaves the row out, `error` refuses the dataset. */
+  truncation: 'right' | 'left' | 'drop' | 'error';
   packing: boolean;
-  train_on: 'completions' | 'all';
+  /** `assistant` means `completions`, by the name that chat data knows it by. */
+  train_on: 'completions' | 'assistant' | 'all';
+  /** How plain text becomes rows. */
+  text_split: 'window' | 'blank_line' | 'line';
   shuffle: boolean;
 
   // Optimization

@@ -2,6 +2,7 @@
 // for validation, JSON schema, form and help. It must not know any variant. Long because it is one table.
 import type { RecipeValues } from '../../protocol/recipe';
 import type { Choice, SettingField, SettingGroup, SettingShape, SettingValue } from '../../protocol/settings';
+import { columnNames } from '../data/shapes';
 import { type Axis, axes, type RecipeCatalogue } from './catalogue';
 
 /** A field without its key; `null` as default means: not set. */
@@ -29,28 +30,18 @@ const datasetSource: SettingShape = {
       description: 'The file: JSONL, JSON, CSV, Parquet or text.',
     },
     {
-      key: 'format',
-      type: 'enum',
-      group: 'data',
-      default: 'auto',
-      description: 'How its rows are read.',
-      choices: [
-        { id: 'auto', label: 'Detect from the columns, and say what was found' },
-        { id: 'messages', label: 'A list of messages with role and content' },
-        { id: 'prompt_completion', label: 'A prompt and its completion' },
-        { id: 'alpaca', label: 'instruction, input, output' },
-        { id: 'sharegpt', label: 'conversations with from and value' },
-        { id: 'text', label: 'Plain text, every token trained' },
-      ],
-    },
-    {
       key: 'columns',
-      type: 'map',
-      values: { type: 'string' },
+      type: 'object',
+      fields: columnNames.map((name) => ({
+        key: name,
+        type: 'string',
+        group: 'data',
+        description: `The file's name for ${name}.`,
+      })),
       group: 'data',
       default: {},
       description:
-        'Where detection fails: our column (prompt, completion, messages, text …) → the column in the file.',
+        'Where detection fails: our column → the column in the file, for example {prompt: question, completion: answer}.',
     },
   ],
 };
@@ -421,13 +412,14 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
     truncation: {
       type: 'enum',
       choices: [
-        { id: 'keep_start', label: 'Cuts the end off' },
-        { id: 'keep_end', label: 'Cuts the start off' },
-        { id: 'drop', label: 'Leaves the example out' },
+        { id: 'right', label: 'Cuts the end off' },
+        { id: 'left', label: 'Cuts the start off, so that answers stay' },
+        { id: 'drop', label: 'Leaves the row out' },
+        { id: 'error', label: 'Refuses the dataset' },
       ],
-      default: 'keep_start',
+      default: 'right',
       group: 'data',
-      description: 'What happens to examples longer than max_length; the run says how many there were.',
+      description: 'What happens to rows longer than max_length; the run says how many there were.',
     },
     packing: {
       type: 'boolean',
@@ -439,11 +431,24 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
       type: 'enum',
       choices: [
         { id: 'completions', label: "Completions and the assistant's turns" },
+        { id: 'assistant', label: 'The same, by the name that chat data knows it by' },
         { id: 'all', label: 'Every token' },
       ],
       default: 'completions',
       group: 'data',
       description: 'Which tokens the loss counts.',
+    },
+    text_split: {
+      type: 'enum',
+      choices: [
+        { id: 'window', label: 'The whole file is one stream, cut into windows of max_length' },
+        { id: 'blank_line', label: 'One row per block between blank lines' },
+        { id: 'line', label: 'One row per line' },
+      ],
+      default: 'window',
+      group: 'data',
+      advanced: true,
+      description: 'How plain text files become rows.',
     },
     shuffle: {
       type: 'boolean',

@@ -9,7 +9,7 @@ import type { RecipeCatalogue } from './catalogue';
 import { recipeFields } from './fields';
 import { applyOverrides } from './overrides';
 import { parseRecipe, placeOf, type RecipeSource } from './parse';
-import { validateRecipe } from './validate';
+import { absolutePath, validateRecipe } from './validate';
 
 export interface LoadedRecipe {
   recipe: Recipe;
@@ -31,13 +31,16 @@ export function loadRecipe(
   const { source, report } = importRecipe(parsed, new Set(recipeFields(catalogue).map((field) => field.key)));
   applyOverrides(source, overrides);
   const { recipe, notes } = validateRecipe(source, catalogue);
-  raiseProblems(
-    RecipeError,
-    'recipe-invalid',
-    `The recipe ${source.file} names files that are not there:`,
-    missingFiles(recipe, source),
-  );
-  return { recipe, notes: [...importNotes(report), ...notes], imported: report };
+  const template = readTemplate(recipe, source);
+  raiseProblems(RecipeError, 'recipe-invalid', `The recipe ${source.file} names files that are not there:`, [
+    ...template.problems,
+    ...missingFiles(recipe, source),
+  ]);
+  return {
+    recipe: { ...recipe, chat_template: template.text },
+    notes: [...importNotes(report), ...notes],
+    imported: report,
+  };
 }
 
 function readBytes(file: string, shown: string): Uint8Array {
@@ -66,6 +69,33 @@ function readBytes(file: string, shown: string): Uint8Array {
       remedy: 'Give the path of a recipe (*.lora.yaml or *.lora.json).',
       cause,
     });
+  }
+}
+
+const maximumTemplateBytes = 1024 * 1024;
+
+/** A chat template given as a path becomes its text, so that a run keeps the template and not where it lay. */
+function readTemplate(recipe: Recipe, source: RecipeSource): { text: string | null; problems: Problem[] } {
+  const given = recipe.chat_template;
+  if (given === null || !/^[^{}\n]+\.(jinja2?|j2)$/.test(given)) return { text: given, problems: [] };
+  const path = absolutePath(given, source.folder);
+  const problem = (message: string): { text: string; problems: Problem[] } => ({
+    text: given,
+    problems: [
+      {
+        where: placeOf(source, 'chat_template'),
+        message,
+        remedy: 'Give the path of a Jinja file, or the template itself.',
+      },
+    ],
+  });
+  try {
+    const { size } = statSync(path);
+    if (size > maximumTemplateBytes)
+      return problem(`chat_template: ${path} has ${size} bytes, which is no template.`);
+    return { text: readFileSync(path, 'utf8'), problems: [] };
+  } catch (cause) {
+    return problem(`chat_template: ${path} cannot be read (${(cause as NodeJS.ErrnoException).code}).`);
   }
 }
 

@@ -257,12 +257,15 @@ function datasetSources(value: SettingValue, path: (text: string) => string): Da
   if (value === null) return [];
   const items: readonly unknown[] = Array.isArray(value) ? value : [value];
   return items.map((item) => {
-    if (!isMapping(item)) return { path: path(String(item)), format: 'auto', columns: {} };
+    if (!isMapping(item)) return { path: path(String(item)), columns: {} };
     const columns = isMapping(item.columns) ? item.columns : {};
     return {
       path: path(String(item.path)),
-      format: (item.format ?? 'auto') as DatasetSource['format'],
-      columns: Object.fromEntries(Object.entries(columns).map(([ours, theirs]) => [ours, String(theirs)])),
+      columns: Object.fromEntries(
+        Object.entries(columns)
+          .filter(([, theirs]) => theirs !== null)
+          .map(([ours, theirs]) => [ours, String(theirs)]),
+      ),
     };
   });
 }

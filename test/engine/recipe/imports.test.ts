@@ -93,8 +93,8 @@ test('reads a recipe of LLaMA-Factory, its datasets by dataset_info.json', (t) =
   const expected = {
     model: join(folder, 'models/Llama-3-8B'),
     dataset: [
-      { path: join(folder, 'data/identity.json'), format: 'alpaca', columns: {} },
-      { path: join(folder, 'data/chat.json'), format: 'sharegpt', columns: { conversations: 'turns' } },
+      { path: join(folder, 'data/identity.json'), columns: {} },
+      { path: join(folder, 'data/chat.json'), columns: { conversations: 'turns' } },
     ],
     adapter: 'lora',
     r: 8,
@@ -212,10 +212,10 @@ test('reads a recipe of Axolotl', () => {
   for (const [key, value] of Object.entries(expected))
     assert.deepEqual(recipe[key as keyof typeof recipe], value, key);
   assert.deepEqual(recipe.dataset, [
-    { path: '/recipes/data/alpaca.jsonl', format: 'alpaca', columns: {} },
-    { path: '/recipes/data/chat.jsonl', format: 'auto', columns: { messages: 'turns' } },
-    { path: '/recipes/a.txt', format: 'text', columns: {} },
-    { path: '/recipes/b.txt', format: 'text', columns: {} },
+    { path: '/recipes/data/alpaca.jsonl', columns: { instruction: 'instruction', output: 'output' } },
+    { path: '/recipes/data/chat.jsonl', columns: { messages: 'turns' } },
+    { path: '/recipes/a.txt', columns: {} },
+    { path: '/recipes/b.txt', columns: {} },
   ]);
 });
 
@@ -268,7 +268,7 @@ test('reads a recipe of TRL and PEFT', () => {
   };
   for (const [key, value] of Object.entries(expected))
     assert.deepEqual(recipe[key as keyof typeof recipe], value, key);
-  assert.deepEqual(recipe.dataset, [{ path: '/recipes/data/capybara.jsonl', format: 'auto', columns: {} }]);
+  assert.deepEqual(recipe.dataset, [{ path: '/recipes/data/capybara.jsonl', columns: {} }]);
 });
 
 test('a foreign recipe keeps its own lines in what is wrong with it', () => {

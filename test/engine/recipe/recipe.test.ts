@@ -24,7 +24,7 @@ function read(text: string, set: string[] = [], from: RecipeCatalogue = catalogu
 test('fills in the defaults', () => {
   const { recipe, notes } = read('model: m\ndataset: data/d.jsonl\n');
   assert.deepEqual(notes, []);
-  assert.deepEqual(recipe.dataset, [{ path: '/recipes/data/d.jsonl', format: 'auto', columns: {} }]);
+  assert.deepEqual(recipe.dataset, [{ path: '/recipes/data/d.jsonl', columns: {} }]);
   assert.equal(recipe.model, '/recipes/m');
   assert.equal(recipe.output_dir, '/recipes/runs/sql');
   assert.equal(recipe.name, 'sql');
@@ -76,7 +76,7 @@ test('reads JSON as it reads YAML', () => {
     'sql.lora.json',
   ).recipe;
   assert.deepEqual(json, yaml);
-  assert.deepEqual(yaml.dataset[1], { path: '/recipes/b.csv', format: 'auto', columns: { text: 'body' } });
+  assert.deepEqual(yaml.dataset[1], { path: '/recipes/b.csv', columns: { text: 'body' } });
 });
 
 test('takes the forms that users write', () => {
@@ -200,7 +200,7 @@ test("a variant's own settings, defaults, bounds and checks come with it", () =>
 test('the resolved recipe reads back as itself', () => {
   const texts = [
     'model: m\ndataset: d\n',
-    'model: m\ndataset: [a, {path: b, format: text, columns: {text: body}}]\neval_dataset: e\neval_steps: 5\nrank_pattern: {q: 4}\n',
+    'model: m\ndataset: [a, {path: b, columns: {text: body}}]\neval_dataset: e\neval_steps: 5\nrank_pattern: {q: 4}\n',
     'model: m\ndataset: d\npreset: full\nval_size: 10\nlr_scheduler_type: constant\n',
     'model: m\ndataset: d\nadapter: vera\nd_initial: 0.3\nwarmup_steps: 4\nmax_steps: 7\n',
   ];
@@ -230,6 +230,12 @@ test('loads a file and looks for what it names, all at once', (t) => {
   mkdirSync(join(folder, 'm'));
   for (const name of ['d.jsonl', 'e.jsonl', 'f']) writeFileSync(join(folder, name), '');
   assert.equal(loadRecipe(file, catalogue, ['r=3']).recipe.r, 3);
+  writeFileSync(join(folder, 't.jinja'), '{{ messages }}');
+  assert.equal(loadRecipe(file, catalogue, ['chat_template=t.jinja']).recipe.chat_template, '{{ messages }}');
+  assert.throws(() => loadRecipe(file, catalogue, ['chat_template=u.jinja']), {
+    code: 'recipe-invalid',
+    message: /u\.jinja cannot be read \(ENOENT\)/,
+  });
   assert.throws(() => loadRecipe(folder, catalogue), { code: 'recipe-missing' });
   assert.throws(() => loadRecipe(join(folder, 'none'), catalogue), { code: 'recipe-missing' });
 });

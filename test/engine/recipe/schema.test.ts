@@ -81,7 +81,7 @@ const base = { model: 'm', dataset: 'd.jsonl' };
 const good: object[] = [
   base,
   { ...base, r: 8, lora_alpha: 16.5, target_modules: ['q_proj'], init_lora_weights: true, packing: null },
-  { ...base, dataset: ['a', { path: 'b', format: 'text', columns: { text: 'body' } }], device: 'cuda:1' },
+  { ...base, dataset: ['a', { path: 'b', columns: { text: 'body' } }], device: 'cuda:1' },
   {
     ...base,
     init_lora_weights: 'gaussian',
@@ -101,6 +101,7 @@ const bad: object[] = [
   { ...base, lora_rank: 8 },
   { ...base, dataset: [] },
   { ...base, dataset: [{ file: 'a' }] },
+  { ...base, dataset: { path: 'a', columns: { txt: 'b' } } },
   { ...base, rank_pattern: { q: 'x' } },
   { ...base, device: 'cuda:x' },
   { ...base, init_lora_weights: 'true' },

@@ -12,15 +12,17 @@ import {
 } from './translation';
 import { trainerKeys } from './trl';
 
-const formats: Readonly<Record<string, string>> = {
-  alpaca: 'alpaca',
-  chat_template: 'messages',
-  sharegpt: 'sharegpt',
-  completion: 'text',
-  input_output: 'prompt_completion',
+/** Dataset types → the columns that make that shape here, so that no other shape is detected. */
+const shapes: Readonly<Record<string, (item: Record<string, unknown>) => Record<string, string>>> = {
+  alpaca: () => ({ instruction: 'instruction', output: 'output' }),
+  chat_template: (item) => ({ messages: String(item.field_messages ?? 'messages') }),
+  sharegpt: (item) => ({
+    conversations: String(item.conversation_field ?? item.field_messages ?? 'conversations'),
+  }),
+  completion: (item) => ({ text: String(item.field ?? 'text') }),
 };
 
-/** `datasets: [{path, type, …}]` and `test_datasets`. A conversation's column may hold either shape: let it be detected. */
+/** `datasets: [{path, type, …}]` and `test_datasets`. */
 function datasets(key: string) {
   return (value: unknown): Translated => {
     if (!Array.isArray(value)) return { set: { [key]: value as SettingValue } };
@@ -30,20 +32,16 @@ function datasets(key: string) {
         sources.push(String(item));
         continue;
       }
-      const { path, type, data_files: files, field_messages: messages, field } = item;
+      const { path, type, data_files: files } = item;
       if (isMapping(type))
         return { unsupported: `${key} with a type that is a mapping; write columns instead` };
-      const format = type === undefined ? 'auto' : formats[String(type).split('.')[0]!];
-      if (format === undefined) return { unsupported: `the dataset type ${String(type)}` };
-      const columns: Record<string, string> = {};
-      if (messages !== undefined) columns.messages = String(messages);
-      if (field !== undefined) columns.text = String(field);
+      const columnsOf = shapes[String(type).split('.')[0]!];
+      if (type !== undefined && columnsOf === undefined)
+        return { unsupported: `the dataset type ${String(type)}` };
+      // Plain text has no columns to choose by.
       for (const file of files === undefined ? [path] : Array.isArray(files) ? files : [files]) {
-        sources.push({
-          path: String(file),
-          format: format === 'messages' && messages !== undefined ? 'auto' : format,
-          columns,
-        });
+        const isText = /\.(txt|md)$/i.test(String(file));
+        sources.push({ path: String(file), columns: isText ? {} : (columnsOf?.(item) ?? {}) });
       }
     }
     return { set: { [key]: sources } };
@@ -121,7 +119,7 @@ export const axolotl: Dialect = {
     eval_sample_packing: ignored('evaluation pads'),
     pad_to_sequence_len: ignored('batches are padded as little as possible'),
     excess_length_strategy: (value) => ({
-      set: { truncation: value === 'truncate' ? 'keep_start' : 'drop' },
+      set: { truncation: value === 'truncate' ? 'right' : 'drop' },
     }),
     train_on_inputs: (value) => ({ set: { train_on: value === true ? 'all' : 'completions' } }),
     micro_batch_size: 'per_device_train_batch_size',

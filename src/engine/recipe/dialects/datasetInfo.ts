@@ -7,11 +7,6 @@ import { isMapping } from '../shapes';
 import { asList } from './translation';
 
 const maximumBytes = 4 * 1024 * 1024;
-const formats: Readonly<Record<string, string>> = {
-  alpaca: 'alpaca',
-  sharegpt: 'sharegpt',
-  openai: 'messages',
-};
 
 /** Resolves dataset names. Where there is no registry, a name is the file `<dataset_dir>/<name>.json`. */
 export function resolveDatasetNames(
@@ -55,7 +50,6 @@ export function resolveDatasetNames(
     for (const [key, column] of ours) if (typeof column === 'string') columns[key] = column;
     return {
       path: join(directory, entry.file_name),
-      format: formats[String(entry.formatting ?? 'alpaca')] ?? 'auto',
       columns,
     };
   });

@@ -107,7 +107,7 @@ export const trl: Dialect = {
     fan_in_fan_out: ignored('the layout is read from the model'),
     inference_mode: ignored('it concerns loading'),
     max_seq_length: 'max_length',
-    truncation_mode: 'truncation',
+    truncation_mode: (value) => ({ set: { truncation: value === 'keep_end' ? 'left' : 'right' } }),
     completion_only_loss: (value) => ({ set: { train_on: value === false ? 'all' : 'completions' } }),
     assistant_only_loss: (value) => ({ set: { train_on: value === false ? 'all' : 'completions' } }),
     packing_strategy: ignored('examples are never cut to be packed'),
