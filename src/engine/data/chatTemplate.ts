@@ -1,7 +1,7 @@
 // In: a chat template's source, from a tokenizer or a person. Out: conversations rendered as transformers renders them. Knows nothing of tokens or training.
 
 import { join } from 'node:path';
-import { Template } from '@huggingface/jinja';
+import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja';
 import { DataError } from '../errors';
 import type { ChatMessage } from './messages';
 import type { TokenizerFiles } from './tokenizerFiles';
@@ -26,7 +26,7 @@ export interface RenderOptions {
 }
 
 export class ChatTemplate {
-  private readonly template: Template;
+  private readonly program: ReturnType<typeof parse>;
   /** Whether {% generation %} blocks mark what the model is to say. */
   readonly marksGeneration: boolean;
   /** Whether the template handles tool calls and tool answers at all. */
@@ -48,7 +48,8 @@ export class ChatTemplate {
         (_, _indent, left, end, right) =>
           `{{${left} '${end ? generationMarks.close : generationMarks.open}' ${right}}}`,
       );
-      this.template = new Template(marked);
+      // As transformers sets Jinja up.
+      this.program = parse(tokenize(marked, { lstrip_blocks: true, trim_blocks: true }));
     } catch (error) {
       throw new DataError({
         code: 'chat-template-broken',
@@ -61,17 +62,34 @@ export class ChatTemplate {
 
   /** Renders a conversation; throws whatever the template raises. */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
-    return this.template.render({
+    // The library's own set-up would bring today's date and a range without bound.
+    const environment = new Environment();
+    const given: Record<string, unknown> = {
       ...this.variables,
+      ...globals,
       messages,
       tools: options.tools ?? null,
       documents: null,
       add_generation_prompt: options.addGenerationPrompt ?? false,
-      strftime_now: fixedDate,
-      range: boundedRange,
-    });
+    };
+    for (const [name, value] of Object.entries(given)) environment.set(name, value);
+    return String(new Interpreter(environment).run(this.program).value);
   }
 }
+
+const globals = {
+  true: true,
+  True: true,
+  false: false,
+  False: false,
+  none: null,
+  None: null,
+  raise_exception: (message: string): never => {
+    throw new Error(message);
+  },
+  strftime_now: fixedDate,
+  range: boundedRange,
+};
 
 /** The template of a tokenizer: chat_template.jinja, else tokenizer_config.json's text or its "default". */
 export function templateSource(files: TokenizerFiles): string | null {

@@ -19,7 +19,8 @@ export function conversationFormat(tokenizer: Tokenizer, source?: string): Conve
     ...tokenizer.specialTokens,
     bos_if_wanted: tokenizer.startsWithBos ? tokenizer.bosToken! : '',
   };
-  const origin = source === undefined ? `the chat template of ${tokenizer.folder}` : 'the chat_template given';
+  const origin =
+    source === undefined ? `the chat template of ${tokenizer.folder}` : 'the chat_template given';
   const template = new ChatTemplate(chosen ?? defaultChatTemplate, variables, origin);
   return { template, own: chosen !== null, source: chosen ?? defaultChatTemplate };
 }

@@ -75,7 +75,7 @@ export function readTools(value: unknown, column: string): unknown[] | null {
 
 function readMessage(item: unknown, where: string): ChatMessage {
   if (!isObject(item)) throw wrongType(where, 'an object with role and content', item);
-  const [roleKey, contentKey] = 'role' in item ? ['role', 'content'] : ['from', 'value'];
+  const [roleKey, contentKey] = 'from' in item && !('role' in item) ? ['from', 'value'] : ['role', 'content'];
   const spelled = item[roleKey];
   if (typeof spelled !== 'string') throw wrongType(`${where}.${roleKey}`, 'the name of a role', spelled);
   const role = Object.hasOwn(roles, spelled.toLowerCase()) ? roles[spelled.toLowerCase()] : undefined;
@@ -86,7 +86,9 @@ function readMessage(item: unknown, where: string): ChatMessage {
       'dataset-unknown-role',
     );
   }
-  const content = item[contentKey] ?? item.content ?? item.value;
+  const content = [contentKey, 'content', 'value']
+    .map((key) => item[key])
+    .find((given) => given !== undefined);
   if (callRoles.includes(spelled.toLowerCase())) return callMessage(content, `${where}.${contentKey}`);
   const message: ChatMessage = { role, ...readContent(content, item, `${where}.${contentKey}`) };
   const calls = readCalls(item.tool_calls, `${where}.tool_calls`);

@@ -40,6 +40,7 @@ export class Tokenizer {
   readonly specialTexts: readonly string[];
   private readonly library: LibraryTokenizer;
   private readonly spelling: TokenSpelling;
+  private readonly idOfPiece: ReadonlyMap<string, number>;
   private readonly addBos: boolean | null;
   private readonly addEos: boolean | null;
   private readonly cleanUp: boolean;
@@ -56,6 +57,7 @@ export class Tokenizer {
       throw brokenTokenizer(file, `the tokenizer cannot be built (${(error as Error).message}).`, error);
     }
     quicken(this.library);
+    this.idOfPiece = pieceIds(files, this.library);
     const added = new Map(files.tokenizer.added_tokens.map((token) => [token.id, token.content]));
     this.spelling = new TokenSpelling(files.tokenizer, added);
     this.vocabSize = highestId(files) + 1;
@@ -93,8 +95,7 @@ export class Tokenizer {
   /** Ids of a text. `specialTokens` (default true) adds BOS and EOS where the tokenizer wants them, each once. */
   encode(text: string, options: { specialTokens?: boolean } = {}): number[] {
     const specialTokens = options.specialTokens ?? true;
-    const { ids } = this.library.encode(text, { add_special_tokens: specialTokens });
-    this.checkIds(ids, text);
+    const { ids } = this.tokens(text, specialTokens);
     return specialTokens ? this.withSwitches(ids) : ids;
   }
 
@@ -103,8 +104,7 @@ export class Tokenizer {
    * the tokenizer rewrites texts so that tokens cannot be found in them again.
    */
   encodeWithSpans(text: string): { ids: number[]; spans: TokenSpans | null } {
-    const { ids, tokens } = this.library.encode(text, { add_special_tokens: false });
-    this.checkIds(ids, text);
+    const { ids, tokens } = this.tokens(text, false);
     return { ids, spans: this.spelling.align(Buffer.from(text, 'utf8'), ids, tokens) };
   }
 
@@ -152,8 +152,21 @@ export class Tokenizer {
     return result;
   }
 
-  private checkIds(ids: readonly (number | undefined)[], text: string): void {
-    if (ids.every((id) => id !== undefined)) return;
+  /** The library's encode, with one look-up per token; tokens that it finds in other ways are left to it. */
+  private tokens(text: string, specialTokens: boolean): { ids: number[]; tokens: string[] } {
+    const tokens = this.library.tokenize(text, { add_special_tokens: specialTokens });
+    const ids = new Array<number>(tokens.length);
+    for (let i = 0; i < tokens.length; i++) {
+      const id = this.idOfPiece.get(tokens[i]!);
+      if (id === undefined) return this.tokensBySearch(text, specialTokens);
+      ids[i] = id;
+    }
+    return { ids, tokens };
+  }
+
+  private tokensBySearch(text: string, specialTokens: boolean): { ids: number[]; tokens: string[] } {
+    const found = this.library.encode(text, { add_special_tokens: specialTokens });
+    if (found.ids.every((id: number | undefined) => id !== undefined)) return found;
     throw new DataError({
       code: 'tokenizer-no-token',
       message: `The tokenizer in ${this.folder} has no token, and no unknown token, for a part of ${JSON.stringify(text.slice(0, 60))}.`,
@@ -188,4 +201,11 @@ function idList(value: unknown): number[] {
 
 function firstId(value: unknown): number | null {
   return idList(value)[0] ?? null;
+}
+
+/** Ids of all pieces; the literal text of an added token wins over an entry of the vocabulary, as in the library. */
+function pieceIds(files: TokenizerFiles, library: LibraryTokenizer): Map<string, number> {
+  const ids = library.get_vocab();
+  for (const token of files.tokenizer.added_tokens) ids.set(token.content, token.id);
+  return ids;
 }

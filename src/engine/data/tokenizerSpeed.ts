@@ -5,6 +5,7 @@ import { BPE, ByteLevelPreTokenizer, SequencePreTokenizer } from '@huggingface/t
 import type { JsonObject } from './tokenizerFiles';
 
 const cacheEntries = 100_000;
+const longestRemembered = 64;
 
 /** A bounded map that is emptied when full: the library's exact LRU order costs more than the merges it saves. */
 class BoundedCache<V> {
@@ -34,12 +35,27 @@ export function withWordCuts(tokenizer: JsonObject & { model: JsonObject }): Jso
   return { ...tokenizer, pre_tokenizer: cut };
 }
 
-/** Replaces the library's word cache and remembers the byte-level spelling of words. */
+/** Remembers the tokens of each word, where the library remembers its merges, and the byte-level spelling of words. */
 export function quicken(tokenizer: LibraryTokenizer): void {
-  if (tokenizer.model instanceof BPE) {
-    tokenizer.model.cache = new BoundedCache<string[]>() as unknown as BPE['cache'];
-  }
+  if (tokenizer.model instanceof BPE) rememberWords(tokenizer.model);
   visitPreTokenizers(tokenizer.pre_tokenizer);
+}
+
+function rememberWords(model: BPE): void {
+  const encode = model.encode.bind(model);
+  const words = new BoundedCache<string[]>();
+  model.encode = (pieces) => {
+    const tokens: string[] = [];
+    for (const piece of pieces) {
+      let known = words.get(piece);
+      if (known === undefined) {
+        known = encode([piece]);
+        if (piece.length <= longestRemembered) words.put(piece, known);
+      }
+      for (const token of known) tokens.push(token);
+    }
+    return tokens;
+  };
 }
 
 function visitPreTokenizers(node: unknown): void {
@@ -67,7 +83,7 @@ function rememberSpellings(node: ByteLevelNode): void {
     if (known !== undefined) return known;
     let spelled = '';
     for (const byte of Buffer.from(word, 'utf8')) spelled += encoder[byte];
-    if (word.length <= 64) spellings.put(word, spelled);
+    if (word.length <= longestRemembered) spellings.put(word, spelled);
     return spelled;
   };
   node.pre_tokenize_text = (text) => {

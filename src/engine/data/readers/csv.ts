@@ -1,4 +1,4 @@
-// In: a CSV or TSV file with a header line. Out: one object of texts per record, with the line where the record ends in the file.
+// In: a CSV or TSV file with a header line. Out: one object of texts per record, with the line where the record ends in the file. Records after broken quotes are not read.
 
 import { Readable } from 'node:stream';
 import type { CsvError } from 'csv-parse';
@@ -20,7 +20,8 @@ export async function* readCsv(file: string, options: ReadOptions): AsyncGenerat
   if (first.done) return;
   refuseOtherEncodings(file, first.value);
   const delimiter = file.toLowerCase().endsWith('.tsv') ? '\t' : commonDelimiter(first.value);
-  const skipped: CsvError[] = [];
+  // The first record with broken quotes ends the reading: where the next one begins is anybody's guess.
+  let broken: CsvError | null = null;
   const parser = parse({
     bom: true,
     delimiter,
@@ -29,7 +30,7 @@ export async function* readCsv(file: string, options: ReadOptions): AsyncGenerat
     skip_empty_lines: true,
     skip_records_with_error: true,
     on_skip: (error) => {
-      if (error) skipped.push(error);
+      broken ??= error ?? null;
       return undefined;
     },
     max_record_size: options.maxRowBytes,
@@ -41,9 +42,8 @@ export async function* readCsv(file: string, options: ReadOptions): AsyncGenerat
   let header: string[] | null = null;
   let row = 0;
   try {
-    for await (const item of parser as AsyncIterable<ParsedRecord>) {
-      yield* problems(skipped, () => ++row);
-      const { record, info } = item;
+    for await (const { record, info } of parser as AsyncIterable<ParsedRecord>) {
+      if (broken !== null && info.lines >= lineOf(broken)) break;
       if (!header) {
         header = record.map((name) => name.trim());
         checkHeader(file, header);
@@ -58,24 +58,20 @@ export async function* readCsv(file: string, options: ReadOptions): AsyncGenerat
         yield { row, line: info.lines, problem: new RowProblem(message, raggedRemedy(delimiter)) };
       }
     }
-  } catch (error) {
-    if (error instanceof DataError) throw error;
-    yield { row: ++row, line: (error as CsvError).lines as number, problem: csvProblem(error as Error) };
   } finally {
     source.destroy();
+    parser.destroy();
   }
-  yield* problems(skipped, () => ++row);
+  if (broken !== null) yield { row: row + 1, line: lineOf(broken), problem: csvProblem(broken) };
 }
 
-function* problems(skipped: CsvError[], nextRow: () => number): Generator<SourceRow> {
-  for (const error of skipped.splice(0)) {
-    yield { row: nextRow(), line: Number(error.lines) || null, problem: csvProblem(error) };
-  }
+function lineOf(error: CsvError): number {
+  return Number(error.lines);
 }
 
 function csvProblem(error: Error): RowProblem {
   return new RowProblem(
-    `the record cannot be read (${error.message}).`,
+    `the record cannot be read, nor what follows it (${error.message.replace(/\.$/, '')}).`,
     'Put texts with commas, quotes or line ends in double quotes, and double the quotes inside.',
   );
 }

@@ -60,7 +60,7 @@ export async function detectFormat(file: string): Promise<DatasetFormat> {
   if (info.size === 0) throw emptyFile(file);
   const start = await readStart(file);
   const format = formatOfExtension[extname(file).toLowerCase()];
-  if (start.subarray(0, 20).toString('latin1').startsWith('version https://git-lfs')) {
+  if (start.subarray(0, 40).toString('latin1').startsWith('version https://git-lfs')) {
     throw new DataError({
       code: 'dataset-lfs-pointer',
       message: `${file} is a git-LFS pointer, not the data itself.`,
