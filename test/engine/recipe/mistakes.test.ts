@@ -222,6 +222,12 @@ test('names the option where an override is wrong', () => {
   );
 });
 
+test('names the option for what is below an overridden key, not the line it replaced', () => {
+  const { problems } = problemsOf(`${base}eval_dataset:\n  - pth: a\n`, ['eval_dataset=[{pth: a}]']);
+  assert.ok(problems.length > 0);
+  for (const { where } of problems) assert.equal(where, '--set eval_dataset=[{pth: a}]');
+});
+
 test('refuses overrides that cannot be applied, all at once', () => {
   const { code, problems } = problemsOf(`${base}r: 8\n`, ['r', '=3', 'r.x=1', 'seed=[1']);
   assert.equal(code, 'override-syntax');

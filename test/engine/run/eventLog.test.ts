@@ -80,6 +80,16 @@ test('reads events whose lines cross the blocks it reads in', (t) => {
   );
 });
 
+test('reads many short lines, and nothing twice at the end of the file', (t) => {
+  const path = logPath(t);
+  const line = `${JSON.stringify(note('short'))}\n`;
+  const count = Math.ceil((1.5 * 1024 * 1024) / line.length);
+  writeFileSync(path, `${line.repeat(count)}{"type":`);
+  const { events, damagedLines } = readEvents(path);
+  assert.equal(events.length, count);
+  assert.equal(damagedLines, 0);
+});
+
 test('a log that is not there has no events; a folder that is not there is said', (t) => {
   const path = logPath(t);
   assert.deepEqual(readEvents(path).events, []);
