@@ -1,8 +1,9 @@
 // A run on disk: its folder, where each of its files lies, its lock, its checkpoints and which of them are kept.
 // What a checkpoint holds is written by others; here it is a folder named by its step.
-import { existsSync, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { parse } from 'yaml';
 import type { RunEvent } from '../../protocol/run';
 import { RunError } from '../errors';
 import { writeFileAtomic } from '../files/atomic';
@@ -103,6 +104,27 @@ export class RunFolder {
     return new RunFolder(folder, RunLock.take(join(folder, 'run.lock')));
   }
 
+  /**
+   * Opens the run to go on with and finds the checkpoint to go on from. `from` is true for the newest checkpoint of the
+   * newest run that was started with this output_dir (`wanted`, `wanted-2`, …), or a checkpoint's folder.
+   * @throws RunError `run-missing`, `run-locked`, `checkpoint-not-of-run`, or `run-without-checkpoint`.
+   */
+  static resume(wanted: string, from: true | string): { folder: RunFolder; checkpoint: Checkpoint } {
+    if (typeof from === 'string') {
+      const { run, checkpoint } = runOfCheckpoint(from);
+      return { folder: RunFolder.open(run), checkpoint };
+    }
+    const folder = RunFolder.open(latestRun(wanted));
+    const checkpoint = folder.newestCheckpoint();
+    if (checkpoint !== undefined) return { folder, checkpoint };
+    folder.release();
+    throw new RunError({
+      code: 'run-without-checkpoint',
+      message: `The run ${folder.path} ended before its first checkpoint.`,
+      remedy: 'Start it again without --resume, with a smaller save_steps.',
+    });
+  }
+
   /** Gives the lock back. */
   release(): void {
     this.lock.release();
@@ -171,6 +193,38 @@ function claim(path: string): RunLock | undefined {
 /** Whether a folder is a run: it has a recipe or events. */
 export function isRun(path: string): boolean {
   return existsSync(join(path, 'recipe.yaml')) || existsSync(join(path, 'events.jsonl'));
+}
+
+/** The newest of the runs that were started with one output_dir; `wanted` itself where there is none. */
+export function latestRun(wanted: string): string {
+  const first = resolve(wanted);
+  const prefix = `${basename(first)}-`;
+  let names: string[];
+  try {
+    names = readdirSync(dirname(first));
+  } catch {
+    return first;
+  }
+  const later = names
+    .filter((name) => name.startsWith(prefix) && /^\d{1,9}$/.test(name.slice(prefix.length)))
+    .sort((a, b) => Number(b.slice(prefix.length)) - Number(a.slice(prefix.length)))
+    .map((name) => join(dirname(first), name));
+  // `sql-7` may also be the first run of a recipe of that name.
+  return later.find((path) => isRun(path) && wantedFolder(path) === first) ?? first;
+}
+
+/** The output_dir that a run's recipe asked for. */
+function wantedFolder(run: string): string | undefined {
+  try {
+    const recipe: unknown = parse(readFileSync(join(run, 'recipe.yaml'), 'utf8'), {
+      maxAliasCount: 0,
+      logLevel: 'error',
+    });
+    const wanted = (recipe as { output_dir?: unknown } | null)?.output_dir;
+    return typeof wanted === 'string' ? resolve(wanted) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** A run's checkpoints by step, oldest first. Folders that are still being written have other names. */

@@ -74,6 +74,33 @@ test('a run is opened again, by one process at a time', async (t) => {
   assert.throws(() => RunFolder.open(join(path, 'none')), { code: 'run-missing' });
 });
 
+test('resumes the newest run of an output_dir, from its newest checkpoint or a given one', async (t) => {
+  const runs = temporary(t);
+  const wanted = join(runs, 'sql');
+  const make = async (path: string, steps: number[]): Promise<string> => {
+    const run = await RunFolder.create(path, `output_dir: ${path}\n`);
+    for (const step of steps) mkdirSync(run.checkpointPath(step));
+    run.release();
+    return run.path;
+  };
+  assert.throws(() => RunFolder.resume(wanted, true), { code: 'run-missing' });
+  await make(wanted, [5]);
+  const second = await make(wanted, [2, 10]);
+  // The run of another recipe, which is called sql-7.
+  await make(`${wanted}-7`, [99]);
+  const newest = RunFolder.resume(wanted, true);
+  assert.equal(newest.folder.path, second);
+  assert.equal(newest.checkpoint.step, 10);
+  newest.folder.release();
+  const given = RunFolder.resume(wanted, join(wanted, 'checkpoints', 'step-5'));
+  assert.equal(given.folder.path, wanted);
+  assert.equal(given.checkpoint.step, 5);
+  given.folder.release();
+  const third = await make(wanted, []);
+  assert.throws(() => RunFolder.resume(wanted, true), { code: 'run-without-checkpoint' });
+  assert.equal(isLocked(join(third, 'run.lock')), false);
+});
+
 test("a dead process's lock is taken over, a damaged one too", (t) => {
   const path = join(temporary(t), 'run.lock');
   writeFileSync(path, JSON.stringify({ pid: deadPid(), host: hostname(), started: null, token: 'x' }));
