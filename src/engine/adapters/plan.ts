@@ -25,6 +25,8 @@ export interface AdapterPlan {
   /** Base parameter (`<module path>.weight`, `.bias`) → name of the trained tensor that stands in for it. */
   replaced: ReadonlyMap<string, string>;
   unmatched: MatchResult['unmatched'];
+  /** All modules of the model, as the matching rules see them. */
+  modules: readonly ModuleInfo[];
 }
 
 /** What a model's modules are to the matching rules. */
@@ -46,7 +48,8 @@ export function planAdapter(model: Model, settings: AdapterSettings): AdapterPla
   if (!model.modules.some((module) => isAdaptable(module) && variant.adapts(module)))
     return planFull(model, settings, variant);
 
-  const match = matchModules(matchOptions(settings), moduleInfos(model), model.defaultTargets);
+  const modules = moduleInfos(model);
+  const match = matchModules(matchOptions(settings), modules, model.defaultTargets);
   const sites = new Map(
     match.targets.map((target) => [target.path, siteOf(model, target.path, target.r, target.alpha)]),
   );
@@ -74,7 +77,7 @@ export function planAdapter(model: Model, settings: AdapterSettings): AdapterPla
     replaced.set(`${bias.path}.bias`, name);
   }
   const frozen = variant.frozen?.([...sites.values()], settings) ?? [];
-  return { variant, settings, sites, trained, frozen, replaced, unmatched: match.unmatched };
+  return { variant, settings, sites, trained, frozen, replaced, unmatched: match.unmatched, modules };
 }
 
 /** Every base tensor trains, each once: tied modules share it. */
@@ -85,11 +88,11 @@ function planFull(model: Model, settings: AdapterSettings, variant: Variant): Ad
       replaced.set(`${module.path}.${tensor.part}`, tensor.name);
   }
   const trained = modelTensors(model).map((tensor) => baseTensor(tensor, tensor.name));
-  return { variant, settings, sites: new Map(), trained, frozen: [], replaced, unmatched: [] };
+  return { variant, settings, sites: new Map(), trained, frozen: [], replaced, unmatched: [], modules: [] };
 }
 
 /** The part of the settings that decides about modules. */
-function matchOptions(settings: AdapterSettings): MatchOptions {
+export function matchOptions(settings: AdapterSettings): MatchOptions {
   return {
     r: settings.r,
     lora_alpha: settings.lora_alpha,

@@ -1,7 +1,9 @@
 // The settings that shape an adapter, whether they come from a recipe or from an adapter_config.json; and the way between the
 // two. Training settings (learning rate, steps) are none of them.
 import type { Recipe } from '../../protocol/recipe';
+import { patternsForFile, targetsForFile } from './matchFile';
 import { type LoraConfig, loraConfig } from './peftConfig';
+import { type AdapterPlan, matchOptions } from './plan';
 
 export type AdapterSettings = Pick<
   Recipe,
@@ -45,40 +47,33 @@ export function settingsOfPeft(config: LoraConfig, defaultTargets: readonly stri
   };
 }
 
-/** The adapter_config.json of a LoRA. `targets` are the adapted modules, for `all-linear`, which never reaches a file. */
-export function peftOfSettings(
-  settings: AdapterSettings,
-  facts: { baseModel: string; targets: readonly string[]; conv1d: boolean },
-): LoraConfig {
-  const { target_modules: given } = settings;
-  const empty = <T extends { length: number }>(value: T | null): T | null =>
-    value && value.length > 0 ? value : null;
+/** The adapter_config.json of a planned LoRA. */
+export function peftOfPlan(plan: AdapterPlan, baseModel: string): LoraConfig {
+  const { settings } = plan;
+  const sites = [...plan.sites.values()];
+  const targets = sites.map((site) => ({
+    ...plan.modules.find((module) => module.path === site.path)!,
+    r: site.r,
+    alpha: site.alpha,
+  }));
+  const list = <T>(value: readonly T[] | null): T[] | null => (value && value.length > 0 ? [...value] : null);
+  const { exclude_modules: excluded } = settings;
   return loraConfig({
-    base_model_name_or_path: facts.baseModel,
+    base_model_name_or_path: baseModel,
     task_type: 'CAUSAL_LM',
     r: settings.r,
     lora_alpha: settings.lora_alpha,
     lora_dropout: settings.lora_dropout,
     use_rslora: settings.use_rslora,
     bias: settings.bias,
-    fan_in_fan_out: facts.conv1d,
+    fan_in_fan_out: sites.some((site) => site.module.kind === 'conv1d'),
     init_lora_weights: settings.init_lora_weights as LoraConfig['init_lora_weights'],
     lora_bias: settings.settings.lora_bias === true,
-    target_modules:
-      given === 'all-linear' ? suffixes(facts.targets) : typeof given === 'string' ? given : [...given],
-    exclude_modules:
-      typeof settings.exclude_modules === 'string'
-        ? settings.exclude_modules
-        : settings.exclude_modules && [...settings.exclude_modules],
-    rank_pattern: settings.rank_pattern,
-    alpha_pattern: settings.alpha_pattern,
-    layers_to_transform: empty(settings.layers_to_transform && [...settings.layers_to_transform]),
-    layers_pattern: empty(settings.layers_pattern && [...settings.layers_pattern]),
-    modules_to_save: empty([...settings.modules_to_save]),
+    target_modules: targetsForFile(settings.target_modules, targets, plan.modules),
+    exclude_modules: typeof excluded === 'string' ? excluded : list(excluded),
+    ...patternsForFile(matchOptions(settings), targets),
+    layers_to_transform: list(settings.layers_to_transform),
+    layers_pattern: list(settings.layers_pattern),
+    modules_to_save: list(settings.modules_to_save),
   });
-}
-
-/** The last names of module paths: how PEFT writes `all-linear`. */
-function suffixes(paths: readonly string[]): string[] {
-  return [...new Set(paths.map((path) => path.split('.').at(-1)!))].sort();
 }

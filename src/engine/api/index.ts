@@ -1,6 +1,6 @@
 // The engine's calls, one function each, for the trainer process.
-import type { EngineApi, TrainerMethod } from '../protocol/trainer';
-import { RunError } from './errors';
+import type { EngineApi, TrainerMethod } from '../../protocol/trainer';
+import { RunError } from '../errors';
 
 function notYet<M extends TrainerMethod>(method: M): EngineApi[M] {
   const call = async (): Promise<never> => {
@@ -13,7 +13,7 @@ function notYet<M extends TrainerMethod>(method: M): EngineApi[M] {
   return call as EngineApi[M];
 }
 
-export const train = notYet('train');
+export { train } from '../train/run';
 export const evaluate = notYet('evaluate');
 export const generate = notYet('generate');
 export const estimate = notYet('estimate');

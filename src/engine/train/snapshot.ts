@@ -1,0 +1,196 @@
+// A checkpoint of a run: trained tensors, optimizer state and where the run stood, in one folder that is written whole or not
+// at all. What it restores continues bit for bit as if nothing had happened.
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Problem } from '../../protocol/errors';
+import { writePeftConfig } from '../adapters/peftConfig';
+import { tensorName } from '../adapters/peftNames';
+import type { AdapterPlan } from '../adapters/plan';
+import { peftOfPlan } from '../adapters/settings';
+import { readSafetensors, readTensor, writeSafetensors } from '../checkpoint/safetensors';
+import { RunError, raiseProblems } from '../errors';
+import { writeFolderAtomic } from '../files/atomic';
+import { adapterTensors, isAdapter } from './output';
+import type { TrainingState } from './state';
+
+/** Where a run stands; everything random follows from it and the seed. */
+export interface Progress {
+  /** Optimizer steps done. */
+  step: number;
+  epoch: number;
+  /** Micro-batches of the epoch that are done. */
+  batch: number;
+  /** Micro-batches done over the whole run. */
+  microStep: number;
+  bestLoss: number | null;
+  bestStep: number | null;
+  /** Evaluations since the best one. */
+  evaluationsWithoutGain: number;
+}
+
+interface SnapshotFile extends Progress {
+  version: 1;
+  seed: number;
+  /** Digest of the training examples in order. */
+  data: string;
+}
+
+const progressName = 'progress.json';
+const optimizerName = 'optimizer.safetensors';
+
+/** Writes `folder`. A LoRA checkpoint is a PEFT adapter folder too. */
+export async function writeSnapshot(
+  folder: string,
+  state: TrainingState,
+  plan: AdapterPlan,
+  progress: Progress,
+  run: { seed: number; data: string; baseFolder: string },
+): Promise<void> {
+  const values = state.readAll();
+  await writeFolderAtomic(folder, async (temporary) => {
+    if (isAdapter(plan)) {
+      await writeFile(
+        join(temporary, 'adapter_config.json'),
+        writePeftConfig(peftOfPlan(plan, run.baseFolder)),
+      );
+    }
+    const tensors = isAdapter(plan)
+      ? adapterTensors({ plan, values })
+      : plan.trained.map(({ name, shape }) => ({ name, shape, data: values.get(name)! }));
+    await writeSafetensors(
+      join(temporary, weightsName(plan)),
+      tensors.map((tensor) => ({ ...tensor, dtype: 'F32' as const })),
+      { format: 'pt' },
+    );
+    const slots = state.optimizerSlots.flatMap((slot) => {
+      const moments = state.readAll(slot);
+      return plan.trained.map(({ name, shape }) => ({
+        name: `${slot}/${name}`,
+        shape,
+        dtype: 'F32' as const,
+        data: moments.get(name)!,
+      }));
+    });
+    await writeSafetensors(join(temporary, optimizerName), slots);
+    const file: SnapshotFile = { version: 1, seed: run.seed, data: run.data, ...progress };
+    await writeFile(join(temporary, progressName), `${JSON.stringify(file, null, 2)}\n`);
+  });
+}
+
+/**
+ * Puts a checkpoint's tensors and optimizer state in place and tells where the run stood.
+ * @throws RunError where the checkpoint does not fit the recipe, with every difference.
+ */
+export async function readSnapshot(
+  folder: string,
+  state: TrainingState,
+  plan: AdapterPlan,
+  run: { seed: number; data: string },
+): Promise<{ progress: Progress; warnings: string[] }> {
+  const file = await readProgress(folder);
+  await restoreParameters(folder, state, plan);
+  const optimizer = await readSafetensors(join(folder, optimizerName));
+  for (const slot of state.optimizerSlots) {
+    const values = new Map<string, Float32Array>();
+    for (const { name } of plan.trained) {
+      const ref = optimizer.tensors.get(`${slot}/${name}`);
+      if (!ref) throw damaged(folder, `${optimizerName} lacks ${slot}/${name}`);
+      values.set(name, await readTensor(ref));
+    }
+    state.writeAll(values, slot);
+  }
+  const warnings: string[] = [];
+  if (file.seed !== run.seed)
+    warnings.push(
+      `The checkpoint was made with seed ${file.seed}, the recipe says ${run.seed}; order and dropout change from here on.`,
+    );
+  if (file.data !== run.data)
+    warnings.push(
+      'The training data changed since the checkpoint; the batches from here on are not those of the interrupted run.',
+    );
+  const { version: _, seed: __, data: ___, ...progress } = file;
+  return { progress, warnings };
+}
+
+/** Puts a checkpoint's trained tensors in place and leaves the optimizer alone. */
+export async function restoreParameters(
+  folder: string,
+  state: TrainingState,
+  plan: AdapterPlan,
+): Promise<void> {
+  const { tensors } = await readSafetensors(join(folder, weightsName(plan)));
+  const problems: Problem[] = [];
+  const values = new Map<string, Float32Array>();
+  const expected = new Map(plan.trained.map((tensor) => [fileName(plan, tensor.name), tensor]));
+  for (const [name, tensor] of expected) {
+    const ref = tensors.get(name);
+    const shape = `[${tensor.shape.join(', ')}]`;
+    if (!ref)
+      problems.push({ where: name, message: `is not in the checkpoint; the recipe trains it as ${shape}` });
+    else if (ref.shape.join() !== tensor.shape.join()) {
+      problems.push({
+        where: name,
+        message: `is [${ref.shape.join(', ')}] in the checkpoint and ${shape} by the recipe`,
+      });
+    } else values.set(tensor.name, await readTensor(ref));
+  }
+  for (const name of tensors.keys()) {
+    if (!expected.has(name))
+      problems.push({ where: name, message: 'is in the checkpoint, and the recipe does not train it' });
+  }
+  raiseProblems(
+    RunError,
+    'resume-tensors-differ',
+    `The checkpoint ${folder} does not fit the recipe:`,
+    problems,
+    'Resume with the adapter settings of the interrupted run, or start a new run without --resume.',
+  );
+  state.writeAll(values);
+}
+
+function fileName(plan: AdapterPlan, name: string): string {
+  if (!isAdapter(plan)) return name;
+  const dot = name.lastIndexOf('.');
+  return tensorName(name.slice(0, dot), name.slice(dot + 1));
+}
+
+function weightsName(plan: AdapterPlan): string {
+  return isAdapter(plan) ? 'adapter_model.safetensors' : 'model.safetensors';
+}
+
+async function readProgress(folder: string): Promise<SnapshotFile> {
+  let text: string;
+  try {
+    text = await readFile(join(folder, progressName), 'utf8');
+  } catch (cause) {
+    throw damaged(folder, `${progressName} cannot be read`, cause);
+  }
+  const value = parsed(text);
+  const whole = ['step', 'epoch', 'batch', 'microStep', 'evaluationsWithoutGain', 'seed'];
+  if (
+    value?.version !== 1 ||
+    whole.some((key) => !Number.isSafeInteger(value[key])) ||
+    typeof value.data !== 'string'
+  ) {
+    throw damaged(folder, `${progressName} does not say where the run stood`);
+  }
+  return value as unknown as SnapshotFile;
+}
+
+function parsed(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function damaged(folder: string, what: string, cause?: unknown): RunError {
+  return new RunError({
+    code: 'checkpoint-damaged',
+    message: `The checkpoint ${folder} cannot be resumed: ${what}.`,
+    remedy: 'Resume from an older checkpoint of the run, or start a new run.',
+    cause,
+  });
+}
