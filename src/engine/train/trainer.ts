@@ -3,12 +3,14 @@
 import type { Recipe } from '../../protocol/recipe';
 import type { AdapterPlan } from '../adapters/plan';
 import { dropoutOffsets, dropoutPool } from '../compile/dropout';
-import { evaluationGraph } from '../compile/evaluationGraph';
 import { dropoutPoolFor, type GradientProgram, gradientGraph } from '../compile/gradientGraph';
 import { updateGraph } from '../compile/updateGraph';
 import type { Batch } from '../data';
 import type { BaseWeights } from '../execution/baseWeights';
+import { Evaluator } from '../execution/evaluator';
+import { feedBatch } from '../execution/feedBatch';
 import { loadBase, Program } from '../execution/program';
+import { ShapeCache } from '../execution/shapeCache';
 import type { Model } from '../models/architecture';
 import type { OptimizerSettings } from '../optim/optimizer';
 import { optimizerOf } from '../optim/registry';
@@ -37,13 +39,11 @@ export interface MicroStep {
   extra: number;
 }
 
-const openShapes = 6;
-
 export class Trainer {
   readonly #gradients = new ShapeCache<{ program: Program; compiled: GradientProgram }>((entry) =>
     entry.program.release(),
   );
-  readonly #evaluations = new ShapeCache<Program>((program) => program.release());
+  readonly #evaluator: Evaluator;
   readonly #poolLength: number;
   #pool: DeviceTensor | undefined;
   #update: Program | undefined;
@@ -54,6 +54,8 @@ export class Trainer {
     readonly state: TrainingState,
   ) {
     this.#poolLength = dropoutPoolFor(o.plan, o.largestBatchTokens);
+    const parameters = { plan: o.plan, slabs: state.slabs, bindings: state.parameterBindings() };
+    this.#evaluator = new Evaluator({ runtime: o.runtime, model: o.model, weights: o.weights, parameters });
   }
 
   static async create(options: TrainerOptions): Promise<Trainer> {
@@ -109,35 +111,19 @@ export class Trainer {
   }
 
   /** Σ −log p over a batch's trained tokens, dropout off. */
-  async evaluate(batch: Batch, packing: boolean): Promise<number> {
-    const { runtime, model, plan, weights } = this.o;
-    const key = `${batch.rows}x${batch.length}`;
-    const program = await this.#evaluations.get(key, async () => {
-      const { graph, baseInputs } = evaluationGraph({
-        model,
-        plan,
-        slabs: this.state.slabs,
-        rows: batch.rows,
-        length: batch.length,
-        packing,
-        result: 'loss',
-      });
-      const shared = new Map([...this.state.parameterBindings(), ...(await loadBase(baseInputs, weights))]);
-      return Program.open(runtime, graph, shared);
-    });
-    feedBatch(program, batch, 1);
-    await this.#run(program);
-    return program.readScalar('loss');
+  evaluate(batch: Batch, packing: boolean): Promise<number> {
+    return this.#evaluator.loss(batch, packing);
   }
 
   /** Ends the program that runs now; the call that started it rejects with `run-cancelled`. */
   cancel(): void {
     this.#running?.cancel();
+    this.#evaluator.cancel();
   }
 
   release(): void {
     this.#gradients.clear();
-    this.#evaluations.clear();
+    this.#evaluator.release();
     this.#update?.release();
     this.#pool?.release();
     this.state.release();
@@ -183,54 +169,5 @@ export class Trainer {
     } finally {
       this.#running = undefined;
     }
-  }
-}
-
-/** Feeds a batch; every trained token weighs `weight`. */
-export function feedBatch(program: Program, batch: Batch, weight: number): void {
-  program.feed('ids', toInt64(batch.ids));
-  program.feed('positions', toInt64(batch.positions));
-  program.feed('segments', toInt64(batch.segments));
-  const targets = new BigInt64Array(batch.targets.length);
-  const weights = new Float32Array(batch.targets.length);
-  batch.targets.forEach((target, i) => {
-    if (target < 0) return;
-    targets[i] = BigInt(target);
-    weights[i] = weight;
-  });
-  program.feed('targets', targets);
-  program.feed('weights', weights);
-}
-
-export function toInt64(values: Int32Array): BigInt64Array {
-  return BigInt64Array.from(values, BigInt);
-}
-
-/** Keeps the programs of the most recent shapes open. */
-class ShapeCache<T> {
-  readonly #entries = new Map<string, T>();
-
-  constructor(private readonly release: (entry: T) => void) {}
-
-  async get(key: string, open: () => Promise<T>): Promise<T> {
-    const known = this.#entries.get(key);
-    if (known !== undefined) {
-      this.#entries.delete(key);
-      this.#entries.set(key, known);
-      return known;
-    }
-    if (this.#entries.size >= openShapes) {
-      const [oldest, entry] = this.#entries.entries().next().value!;
-      this.#entries.delete(oldest);
-      this.release(entry);
-    }
-    const opened = await open();
-    this.#entries.set(key, opened);
-    return opened;
-  }
-
-  clear(): void {
-    for (const entry of this.#entries.values()) this.release(entry);
-    this.#entries.clear();
   }
 }

@@ -1,0 +1,102 @@
+// Forward passes for measuring, dropout off: the summed loss of a batch, or its logits. One program per batch shape; weights
+// and parameters are those that the caller holds on the device.
+import type { AdapterPlan } from '../adapters/plan';
+import { evaluationGraph } from '../compile/evaluationGraph';
+import { planSlabs, relayout, type Slab } from '../compile/slabs';
+import type { Batch } from '../data';
+import { invariant } from '../errors';
+import type { Model } from '../models/architecture';
+import type { DeviceTensor, Runtime } from '../session';
+import type { BaseWeights } from './baseWeights';
+import { feedBatch } from './feedBatch';
+import { loadBase, Program } from './program';
+import { ShapeCache } from './shapeCache';
+
+/** An adapter's trained tensors as graphs take them: slabs, and the device tensors that hold them. */
+export interface Parameters {
+  plan: AdapterPlan;
+  slabs: readonly Slab[];
+  bindings: readonly (readonly [string, DeviceTensor])[];
+}
+
+export interface EvaluatorOptions {
+  runtime: Runtime;
+  model: Model;
+  weights: BaseWeights;
+  /** Undefined for the model alone. */
+  parameters?: Parameters;
+}
+
+export class Evaluator {
+  readonly #programs = new ShapeCache<Program>((program) => program.release());
+  #running: Program | undefined;
+
+  constructor(private readonly o: EvaluatorOptions) {}
+
+  /** Σ −log p over a batch's trained tokens. */
+  async loss(batch: Batch, packing: boolean): Promise<number> {
+    return (await this.#run(batch, packing, 'loss')).readScalar('loss');
+  }
+
+  /** Logits [rows·length, vocabulary], row-major. */
+  async logits(batch: Batch, packing = false): Promise<Float32Array> {
+    return (await this.#run(batch, packing, 'logits')).read('logits') as Float32Array;
+  }
+
+  /** Ends the pass that runs now; the call that started it rejects with `run-cancelled`. */
+  cancel(): void {
+    this.#running?.cancel();
+  }
+
+  release(): void {
+    this.#programs.clear();
+  }
+
+  async #run(batch: Batch, packing: boolean, result: 'loss' | 'logits'): Promise<Program> {
+    const { runtime, model, weights, parameters } = this.o;
+    const { rows, length } = batch;
+    const program = await this.#programs.get(`${result} ${rows}x${length} ${packing}`, async () => {
+      const { graph, baseInputs } = evaluationGraph({
+        model,
+        ...(parameters ? { plan: parameters.plan } : {}),
+        slabs: parameters?.slabs ?? [],
+        rows,
+        length,
+        packing,
+        result,
+      });
+      const shared = new Map([...(parameters?.bindings ?? []), ...(await loadBase(baseInputs, weights))]);
+      return Program.open(runtime, graph, shared);
+    });
+    feedBatch(program, batch, 1);
+    this.#running = program;
+    try {
+      await program.run();
+    } finally {
+      this.#running = undefined;
+    }
+    return program;
+  }
+}
+
+/** Puts an adapter's values, by trained tensor's name in the files' layout, on the device. `release` frees them. */
+export function uploadParameters(
+  runtime: Runtime,
+  plan: AdapterPlan,
+  values: ReadonlyMap<string, Float32Array>,
+): Parameters & { release(): void } {
+  const slabs = planSlabs(plan.trained);
+  const bindings = slabs.map((slab) => {
+    const data = new Float32Array(slab.length);
+    for (const { tensor, offset, count } of slab.entries) {
+      const source = values.get(tensor.name);
+      invariant(source?.length === count, `${tensor.name} has ${count} values`);
+      data.set(relayout(source, tensor, 'to-device'), offset);
+    }
+    return [slab.name, runtime.fromHost('float32', [slab.length], data)] as const;
+  });
+  const release = (): void => {
+    for (const [, tensor] of bindings) tensor.release();
+  };
+  return { plan, slabs, bindings, release };
+}
