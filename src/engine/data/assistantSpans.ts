@@ -3,6 +3,7 @@ import type { ChatTemplate } from './chatTemplate';
 import { generationMarks } from './chatTemplate';
 import type { ChatMessage } from './messages';
 import { RowProblem } from './rowProblem';
+import { mark, TurnPatterns } from './turnPatterns';
 
 /** [start, end) in UTF-16 units of the text. */
 export type Span = [start: number, end: number];
@@ -30,6 +31,7 @@ const templateRemedy =
 export class AssistantSpans {
   private readonly ends: { last: string; middle: string };
   private readonly ignoresPrompt: boolean;
+  private readonly patterns = new TurnPatterns();
 
   /** `specialTexts`: literal texts of the tokenizer's special tokens, longest first. */
   constructor(
@@ -48,6 +50,22 @@ export class AssistantSpans {
   find(messages: readonly ChatMessage[], tools: unknown[] | null, firstTrained = 0): SpokenText {
     const full = this.render(messages, tools);
     if (this.template.marksGeneration) return fromMarks(full);
+    const known = tools ? null : this.patterns.apply(full, messages, firstTrained);
+    if (known) return known;
+    const found = this.search(full, messages, tools, firstTrained);
+    if (!tools && this.patterns.wants(messages, firstTrained)) {
+      const marked = messages.map((message, i): ChatMessage => ({ role: message.role, content: mark(i) }));
+      this.patterns.learn(found, messages, firstTrained, this.renderQuietly(marked, null, false));
+    }
+    return found;
+  }
+
+  private search(
+    full: string,
+    messages: readonly ChatMessage[],
+    tools: unknown[] | null,
+    firstTrained: number,
+  ): SpokenText {
     const spans: Span[] = [];
     let ended = true;
     messages.forEach((message, i) => {

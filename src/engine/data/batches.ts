@@ -1,8 +1,9 @@
 // In: examples, batch options and an epoch. Out: the epoch's batches, any of them on demand, so that a resume skips to batch k. A pure function: nothing here remembers.
 import { invariant } from '../errors';
+import { Random } from '../random';
 import type { Example } from './dataset';
 import { packSequences } from './packing';
-import { Random, streams } from './random';
+import { streams } from './streams';
 
 export interface BatchOptions {
   per_device_train_batch_size: number;

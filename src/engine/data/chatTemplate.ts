@@ -26,6 +26,7 @@ export interface RenderOptions {
 }
 
 export class ChatTemplate {
+  private readonly shared: Environment;
   private readonly program: ReturnType<typeof parse>;
   /** Whether {% generation %} blocks mark what the model is to say. */
   readonly marksGeneration: boolean;
@@ -33,11 +34,11 @@ export class ChatTemplate {
   readonly knowsTools: boolean;
 
   /** @throws DataError when the source is no template; `origin` names it in the message. */
-  constructor(
-    source: string,
-    private readonly variables: Readonly<Record<string, string>>,
-    origin = 'the chat template',
-  ) {
+  constructor(source: string, variables: Readonly<Record<string, string>>, origin = 'the chat template') {
+    // Once for all renderings. The library's own set-up would bring today's date and a range without bound.
+    this.shared = new Environment();
+    const given: Record<string, unknown> = { ...variables, ...globals, documents: null };
+    for (const [name, value] of Object.entries(given)) this.shared.set(name, value);
     const tag = /(^[ \t]*)?\{%(-?)\s*(end)?generation\s*(-?)%\}\n?/gm;
     this.marksGeneration = /\{%-?\s*generation\s*-?%\}/.test(source);
     this.knowsTools = source.includes('tool_calls');
@@ -62,17 +63,10 @@ export class ChatTemplate {
 
   /** Renders a conversation; throws whatever the template raises. */
   render(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
-    // The library's own set-up would bring today's date and a range without bound.
-    const environment = new Environment();
-    const given: Record<string, unknown> = {
-      ...this.variables,
-      ...globals,
-      messages,
-      tools: options.tools ?? null,
-      documents: null,
-      add_generation_prompt: options.addGenerationPrompt ?? false,
-    };
-    for (const [name, value] of Object.entries(given)) environment.set(name, value);
+    const environment = new Environment(this.shared);
+    environment.set('messages', messages);
+    environment.set('tools', options.tools ?? null);
+    environment.set('add_generation_prompt', options.addGenerationPrompt ?? false);
     return String(new Interpreter(environment).run(this.program).value);
   }
 }

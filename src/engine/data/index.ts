@@ -21,7 +21,6 @@ export { ExampleEncoder } from './examples';
 export type { ChatMessage, ChatRole, ToolCall } from './messages';
 export type { DataOptions, PreparedData } from './prepare';
 export { prepareData } from './prepare';
-export { Random } from './random';
 export type { DatasetFormat } from './readers/open';
 export { detectFormat } from './readers/open';
 export type { TextSplit } from './readers/row';

@@ -1,6 +1,7 @@
 // In: examples and a val_size. Out: two lists that share none, the same ones for the same seed. Knows nothing of files.
 import { DataError } from '../errors';
-import { Random, streams } from './random';
+import { Random } from '../random';
+import { streams } from './streams';
 
 /**
  * Takes val_size examples out for evaluation: a fraction when below 1, else a count. Both lists keep the order of the
