@@ -1,7 +1,7 @@
 // Bundles the programs into dist/ and, with --tests, every test file into build/test/. Native packages stay outside the bundles.
 import { rmSync } from 'node:fs';
-import { globSync } from './glob.mjs';
 import { build } from 'esbuild';
+import { globSync } from './glob.mjs';
 import { root } from './setup.mjs';
 
 const common = {
@@ -20,5 +20,10 @@ await build({ ...common, entryPoints: programs, outdir: 'dist' });
 
 if (process.argv.includes('--tests')) {
   rmSync(`${root}build/test`, { recursive: true, force: true });
-  await build({ ...common, entryPoints: globSync('test', /\.test\.ts$/), outdir: 'build/test', outbase: 'test' });
+  await build({
+    ...common,
+    entryPoints: globSync('test', /\.test\.ts$/),
+    outdir: 'build/test',
+    outbase: 'test',
+  });
 }

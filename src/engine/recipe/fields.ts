@@ -466,7 +466,7 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
         { id: true, label: 'The same as full' },
         { id: false, label: 'The same as none' },
       ],
-      default: 'none',
+      default: 'selective',
       group: 'memory',
       description: 'Which activations the backward pass computes again instead of keeping them.',
     },

@@ -1,12 +1,12 @@
 // A whole run, straight through: read everything and check it, compile, train, evaluate, save, finish. The order below is the
 // order in which things happen; each part is a file of its own.
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { Recipe } from '../../protocol/recipe';
 import type { CheckpointReason, PlanFacts, TrainResult } from '../../protocol/run';
 import type { EngineHost, TrainParams } from '../../protocol/trainer';
 import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import { catalogue } from '../catalogue';
+import { requireFinite } from '../checkpoint/finite';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
 import {
   type Batch,
@@ -18,7 +18,7 @@ import {
   type Tokenizer,
 } from '../data';
 import { elements } from '../dtype';
-import { RunError } from '../errors';
+import { RunError, SessionError, UserError } from '../errors';
 import { BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { type Model, modelTensors } from '../models/architecture';
@@ -26,7 +26,7 @@ import { modelFromConfig } from '../models/registry';
 import { learningRateAt } from '../optim/schedule';
 import { formatRecipe } from '../recipe/format';
 import { RunRecorder } from '../run/recorder';
-import { RunFolder, runOfCheckpoint } from '../run/runFolder';
+import { RunFolder } from '../run/runFolder';
 import type { Runtime } from '../session';
 import { Calendar, isDue } from './calendar';
 import { isAdapter, writeResult } from './output';
@@ -81,14 +81,10 @@ async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inputs> {
     truncation: recipe.truncation,
     train_on: recipe.train_on,
     model_vocab_size: model.vocabularySize,
-    ...(recipe.chat_template ? { chat_template: await templateSource(recipe.chat_template) } : {}),
+    text_split: recipe.text_split,
+    ...(recipe.chat_template ? { chat_template: recipe.chat_template } : {}),
   });
   return { checkpoint, model, plan, tokenizer, data, dataDigest: digest(data.train) };
-}
-
-/** A template given as text, or as the path of a .jinja file. */
-async function templateSource(template: string): Promise<string> {
-  return template.endsWith('.jinja') ? readFile(template, 'utf8') : template;
 }
 
 function digest(examples: readonly Example[]): string {
@@ -99,22 +95,11 @@ function digest(examples: readonly Example[]): string {
 
 /** The run's folder: a new one, or with `resume_from_checkpoint` the old one and the checkpoint to go on from. */
 async function openFolder(recipe: Recipe): Promise<{ folder: RunFolder; from: string | null }> {
-  const resume = recipe.resume_from_checkpoint;
-  if (resume === false)
+  if (recipe.resume_from_checkpoint === false) {
     return { folder: await RunFolder.create(recipe.output_dir, formatRecipe(recipe, catalogue)), from: null };
-  if (typeof resume === 'string') {
-    const { run, checkpoint } = runOfCheckpoint(resume);
-    return { folder: RunFolder.open(run), from: checkpoint.path };
   }
-  const folder = RunFolder.open(recipe.output_dir);
-  const newest = folder.newestCheckpoint();
-  if (newest) return { folder, from: newest.path };
-  folder.release();
-  throw new RunError({
-    code: 'resume-no-checkpoint',
-    message: `The run ${recipe.output_dir} has no checkpoint to go on from.`,
-    remedy: 'Start it again without --resume.',
-  });
+  const { folder, checkpoint } = RunFolder.resume(recipe.output_dir, recipe.resume_from_checkpoint);
+  return { folder, from: checkpoint.path };
 }
 
 /** The optimizer's loop over one set of inputs. */
@@ -188,6 +173,7 @@ class Run {
       this.#announce(from, [...notes, ...inputs.data.report.notes], warnings);
       return await this.#loop();
     } catch (error) {
+      if (error instanceof SessionError && error.code === 'run-cancelled') return this.#cancelled();
       this.#recordFailure(error);
       throw error;
     } finally {
@@ -212,6 +198,7 @@ class Run {
         if (best && recipe.load_best_model_at_end) await this.#save('best');
         if (this.#shouldStopEarly()) return this.#finish('early-stopping');
       }
+      if (host.cancelRequested && !last) return this.#cancelled();
       if (host.stopRequested && !last) return this.#stop();
       if (host.takeCheckpointRequest()) await this.#save('asked');
       else if (isDue(recipe.save_strategy, recipe.save_steps, progress.step, epochEnded) && !last) {
@@ -236,10 +223,10 @@ class Run {
     }
     const step = progress.step + 1;
     const learningRate = learningRateAt(this.recipe, step, this.#calendar.totalSteps);
-    if (!Number.isFinite(loss)) throw this.#notFinite(`The loss is ${loss}`, step, batches);
+    if (!Number.isFinite(loss)) throw await this.#notFinite(`The loss is ${loss}`, step, batches);
     const gradNorm = await this.#trainer.update(step, learningRate);
     if (!Number.isFinite(gradNorm))
-      throw this.#notFinite(`The loss is ${loss}, but its gradient is not finite`, step, batches);
+      throw await this.#notFinite(`The loss is ${loss}, but its gradient is not finite`, step, batches);
     if (gradNorm === 0) throw this.#dead(step);
 
     const seconds = (performance.now() - started) / 1000;
@@ -357,6 +344,18 @@ class Run {
     return result;
   }
 
+  /** Ends without saving: what is lost are the steps since the last checkpoint. */
+  #cancelled(): never {
+    const checkpoint = this.folder.newestCheckpoint()?.path ?? null;
+    this.#recorder.emit({ type: 'stopped', step: this.#progress.step, checkpoint, result: null });
+    throw new RunError({
+      code: 'run-cancelled',
+      message: `The run was cancelled after step ${this.#progress.step}.`,
+      remedy: checkpoint ? 'Go on from its last checkpoint with --resume.' : 'Start it again.',
+      facts: { step: this.#progress.step, checkpoint },
+    });
+  }
+
   async #finish(reason: 'complete' | 'early-stopping'): Promise<TrainResult> {
     const { recipe, inputs, folder } = this;
     const { step, bestStep } = this.#progress;
@@ -445,7 +444,9 @@ class Run {
     return this.#progress.epoch + this.#progress.batch / this.#calendar.plan(this.#progress.epoch).count;
   }
 
-  #notFinite(what: string, step: number, batches: readonly Batch[]): RunError {
+  async #notFinite(what: string, step: number, batches: readonly Batch[]): Promise<UserError> {
+    // At the very start the checkpoint itself is the likeliest cause: it then names the tensors.
+    if (this.#recentLosses.length === 0) await requireFinite(this.inputs.checkpoint.tensors.values());
     const rows = batches.flatMap((batch) => batch.sourceRows.map(({ file, row }) => `${file}:${row}`));
     const last = this.folder.newestCheckpoint();
     return new RunError({
@@ -472,8 +473,8 @@ class Run {
 
   #recordFailure(error: unknown): void {
     const report =
-      error instanceof RunError || (error && typeof error === 'object' && 'toReport' in error)
-        ? (error as RunError).toReport()
+      error instanceof UserError
+        ? error.toReport()
         : { code: 'internal-error', message: String(error), remedy: 'Please report this.' };
     try {
       this.#recorder.emit({ type: 'failed', step: this.#progress.step, error: report });
