@@ -4,8 +4,8 @@ import type { Batch, BatchOptions } from '../../../src/engine/data/batches';
 import { planBatches } from '../../../src/engine/data/batches';
 import type { Example } from '../../../src/engine/data/dataset';
 import { packSequences } from '../../../src/engine/data/packing';
-import { Random } from '../../../src/engine/random';
 import { splitExamples } from '../../../src/engine/data/split';
+import { Random } from '../../../src/engine/random';
 
 /** Examples whose token values name example and place: 1000·(i+1) + t. */
 function examplesOf(lengths: readonly number[], trainedFrom = 1): Example[] {

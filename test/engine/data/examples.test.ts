@@ -339,3 +339,30 @@ for (const name of ['qwen2_5', 'qwen3', 'llama3_2']) {
     assert.ok(!trained.join('').includes('result'));
   });
 }
+
+const alike = [
+  ['q', 'first', 'r', 'second'],
+  [' spaced ', ' answer\n', 'r', '<think>\nold\n</think>\n\nsecond'],
+  ['user', 'user', 'assistant', 'assistant'],
+  ['', 'x', '<|im_end|>', 'a<|im_end|>b'],
+  ['r', '<think>\nhm\n</think>\n\nfirst', 'q', ' '],
+];
+for (const name of ['tiny', 'default', ...Object.keys(ends)]) {
+  const file = join(folder, `${name}.jinja`);
+  const own = name === 'tiny' || name === 'default';
+  test(`${name}: turns found by pattern are those found by search`, {
+    skip: !own && !existsSync(file),
+  }, async () => {
+    const config = own
+      ? name === 'tiny'
+        ? {}
+        : { chat_template: null }
+      : { chat_template: readFileSync(file, 'utf8') };
+    const tokenizer = await loadTokenizer(tokenizerWith(config));
+    const shared = new ExampleEncoder(tokenizer, {});
+    for (const contents of alike) {
+      const searched = new ExampleEncoder(tokenizer, {}).encode(chat(...contents));
+      assert.deepEqual(shared.encode(chat(...contents)), searched, JSON.stringify(contents));
+    }
+  });
+}
