@@ -34,6 +34,7 @@ export interface DataOptions extends EncodingOptions, ReadingOptions {
 export interface PreparedData {
   train: Example[];
   eval: Example[];
+  /** With val_size, rows, truncation and notes count the whole dataset; examples and tokens this part alone. */
   report: DataReport;
   /** Null without an evaluation set. */
   evalReport: DataReport | null;
