@@ -183,7 +183,7 @@ for (const [what, row, message] of bad) {
       () => sample(row),
       (error: Error & { remedy?: string }) => {
         assert.match(error.message, message);
-        assert.ok(error.remedy && error.remedy.endsWith('.'), 'a remedy');
+        assert.ok(error.remedy?.endsWith('.'), 'a remedy');
         return true;
       },
     );
