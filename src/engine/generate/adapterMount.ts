@@ -1,0 +1,163 @@
+// The adapters that a generator runs with, on the device: slots that any LoRA form is written into, or one method in its
+// own form. What comes in are loaded adapters; what goes out is what graphs need to hold them and the tensors to bind.
+import type { LoadedAdapter } from '../adapters/loaded';
+import type { AdapterPlan } from '../adapters/plan';
+import type { GenerationGraphOptions } from '../compile/generationGraph';
+import { planSlabs, relayout, type Slab, slabViews } from '../compile/slabs';
+import { AdapterError, invariant } from '../errors';
+import type { BaseWeights } from '../execution/baseWeights';
+import type { Model } from '../models/architecture';
+import type { DeviceTensor, Runtime } from '../session';
+import {
+  factorData,
+  factorShapes,
+  grown,
+  hasForm,
+  noSlots,
+  replacedInput,
+  type SlotLayout,
+  type SlotValues,
+  slotPlan,
+  slotValues,
+} from './slots';
+
+/** A run's own adapter while it trains: its state is bound, not copied. */
+export interface LiveAdapter {
+  plan: AdapterPlan;
+  slabs: readonly Slab[];
+  bindings: readonly (readonly [string, DeviceTensor])[];
+}
+
+export class AdapterMount {
+  #layout: SlotLayout = noSlots;
+  #native: LiveAdapter | undefined;
+  readonly #factors = new Map<string, DeviceTensor>();
+  /** Module paths whose factors are not zero. */
+  #filled = new Set<string>();
+  /** By base parameter: what adapters put in its place. */
+  #replacements = new Map<string, DeviceTensor>();
+
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly model: Model,
+    private readonly weights: Pick<BaseWeights, 'tensor'>,
+    private readonly live?: LiveAdapter,
+  ) {}
+
+  /** What the generation graph needs to carry the adapters. */
+  get forGraph(): GenerationGraphOptions['adapters'] {
+    const native = this.live ?? this.#native;
+    if (native) return { plan: native.plan, trained: (b) => slabViews(b, native.slabs) };
+    return this.#layout === noSlots ? undefined : slotPlan(this.#layout);
+  }
+
+  /**
+   * Puts these adapters, added together, in place of those before; none for the base model. Returns true where graphs
+   * built before cannot carry them. Throws AdapterError for adapters that cannot be combined.
+   */
+  put(adapters: readonly LoadedAdapter[]): boolean {
+    invariant(!this.live, 'a generator of a training run has the adapter of the run');
+    const formless = adapters.find((adapter) => !hasForm(adapter));
+    if (formless && adapters.length > 1) {
+      throw new AdapterError({
+        code: 'adapters-conflict',
+        message: `${formless.folder} (${formless.plan.variant.id}) has no LoRA form, so that other adapters cannot be added to it.`,
+        remedy: 'Give this adapter alone.',
+      });
+    }
+    if (formless) {
+      this.#releaseNative();
+      this.#native = this.#upload(formless);
+      return true;
+    }
+    const values = slotValues(adapters);
+    const layout = grown(this.#layout, values);
+    const rebuild = layout !== this.#layout || this.#native !== undefined;
+    this.#releaseNative();
+    if (layout !== this.#layout) this.#allocate(layout);
+    this.#write(values);
+    return rebuild;
+  }
+
+  /** Every input of the adapters, by name. */
+  async bindings(): Promise<Map<string, DeviceTensor>> {
+    const native = this.live ?? this.#native;
+    if (native) return new Map(native.bindings);
+    return new Map([...this.#factors, ...(await this.replaced())]);
+  }
+
+  /** The inputs of swappable base parameters: an adapter's tensor, or the checkpoint's. */
+  async replaced(): Promise<[string, DeviceTensor][]> {
+    if (this.live ?? this.#native) return [];
+    return Promise.all(
+      [...this.#layout.replaced.keys()].map(
+        async (parameter) =>
+          [
+            replacedInput(parameter),
+            this.#replacements.get(parameter) ?? (await this.weights.tensor(this.#baseTensor(parameter))),
+          ] as [string, DeviceTensor],
+      ),
+    );
+  }
+
+  release(): void {
+    this.#releaseNative();
+    for (const tensor of [...this.#factors.values(), ...this.#replacements.values()]) tensor.release();
+    this.#factors.clear();
+    this.#replacements.clear();
+  }
+
+  #allocate(layout: SlotLayout): void {
+    for (const tensor of this.#factors.values()) tensor.release();
+    this.#factors.clear();
+    for (const [name, shape] of factorShapes(layout))
+      this.#factors.set(name, this.runtime.allocate('float32', shape));
+    this.#filled = new Set();
+    this.#layout = layout;
+  }
+
+  #write(values: SlotValues): void {
+    for (const [path, slot] of this.#layout.sites) {
+      const form = values.forms.get(path);
+      if (!form && !this.#filled.has(path)) continue;
+      for (const [name, data] of factorData(slot, form)) this.runtime.write(this.#factors.get(name)!, data);
+      if (form) this.#filled.add(path);
+      else this.#filled.delete(path);
+    }
+    const before = this.#replacements;
+    this.#replacements = new Map(
+      [...values.replaced].map(([parameter, { shape, data }]) => [
+        parameter,
+        this.runtime.fromHost('float32', shape, data),
+      ]),
+    );
+    // Sessions that still bind them keep the memory until they are bound to the new ones.
+    for (const tensor of before.values()) tensor.release();
+  }
+
+  /** A method without a LoRA form: its tensors as they train, in slabs of their own. */
+  #upload({ plan, values }: LoadedAdapter): LiveAdapter {
+    const group = { learningRateScale: 0, decay: false };
+    const slabs = planSlabs([...plan.trained, ...plan.frozen.map((tensor) => ({ ...tensor, group }))]);
+    const bindings = slabs.map((slab) => {
+      const data = new Float32Array(slab.length);
+      for (const { tensor, offset } of slab.entries) {
+        const source = values.get(tensor.name);
+        invariant(source, `${tensor.name} is loaded`);
+        data.set(relayout(source, tensor, 'to-device'), offset);
+      }
+      return [slab.name, this.runtime.fromHost('float32', [slab.length], data)] as const;
+    });
+    return { plan, slabs, bindings };
+  }
+
+  #releaseNative(): void {
+    for (const [, tensor] of this.#native?.bindings ?? []) tensor.release();
+    this.#native = undefined;
+  }
+
+  #baseTensor(parameter: string): string {
+    const module = this.model.modules.find(({ path }) => parameter === `${path}.weight`);
+    return module && 'weight' in module ? module.weight : parameter;
+  }
+}
