@@ -1,11 +1,11 @@
 // The adapters that a generator runs with, on the device: slots that any LoRA form is written into, or one method in its
 // own form. What comes in are loaded adapters; what goes out is what graphs need to hold them and the tensors to bind.
 import type { LoadedAdapter } from '../adapters/loaded';
-import type { AdapterPlan } from '../adapters/plan';
 import type { GenerationGraphOptions } from '../compile/generationGraph';
-import { planSlabs, relayout, type Slab, slabViews } from '../compile/slabs';
+import { slabViews } from '../compile/slabs';
 import { AdapterError, invariant } from '../errors';
 import type { BaseWeights } from '../execution/baseWeights';
+import { type Parameters, uploadParameters } from '../execution/evaluator';
 import type { Model } from '../models/architecture';
 import type { DeviceTensor, Runtime } from '../session';
 import {
@@ -21,16 +21,9 @@ import {
   slotValues,
 } from './slots';
 
-/** A run's own adapter while it trains: its state is bound, not copied. */
-export interface LiveAdapter {
-  plan: AdapterPlan;
-  slabs: readonly Slab[];
-  bindings: readonly (readonly [string, DeviceTensor])[];
-}
-
 export class AdapterMount {
   #layout: SlotLayout = noSlots;
-  #native: LiveAdapter | undefined;
+  #native: Parameters | undefined;
   readonly #factors = new Map<string, DeviceTensor>();
   /** Module paths whose factors are not zero. */
   #filled = new Set<string>();
@@ -41,7 +34,7 @@ export class AdapterMount {
     private readonly runtime: Runtime,
     private readonly model: Model,
     private readonly weights: Pick<BaseWeights, 'tensor'>,
-    private readonly live?: LiveAdapter,
+    private readonly live?: Parameters,
   ) {}
 
   /** What the generation graph needs to carry the adapters. */
@@ -67,7 +60,7 @@ export class AdapterMount {
     }
     if (formless) {
       this.#releaseNative();
-      this.#native = this.#upload(formless);
+      this.#native = uploadParameters(this.runtime, formless.plan, formless.values);
       return true;
     }
     const values = slotValues(adapters);
@@ -133,22 +126,6 @@ export class AdapterMount {
     );
     // Sessions that still bind them keep the memory until they are bound to the new ones.
     for (const tensor of before.values()) tensor.release();
-  }
-
-  /** A method without a LoRA form: its tensors as they train, in slabs of their own. */
-  #upload({ plan, values }: LoadedAdapter): LiveAdapter {
-    const group = { learningRateScale: 0, decay: false };
-    const slabs = planSlabs([...plan.trained, ...plan.frozen.map((tensor) => ({ ...tensor, group }))]);
-    const bindings = slabs.map((slab) => {
-      const data = new Float32Array(slab.length);
-      for (const { tensor, offset } of slab.entries) {
-        const source = values.get(tensor.name);
-        invariant(source, `${tensor.name} is loaded`);
-        data.set(relayout(source, tensor, 'to-device'), offset);
-      }
-      return [slab.name, this.runtime.fromHost('float32', [slab.length], data)] as const;
-    });
-    return { plan, slabs, bindings };
   }
 
   #releaseNative(): void {

@@ -1,7 +1,9 @@
 // Generates continuations: batches of prompts as ids in, ids out as they come. Knows sampling and when a text ends; texts
 // and templates are the caller's.
+
+import type { Problem } from '../../protocol/errors';
 import type { LoadedAdapter } from '../adapters/loaded';
-import { RunError } from '../errors';
+import { RunError, raiseProblems } from '../errors';
 import { Random } from '../random';
 import { type SamplingOptions, sampleToken } from './sampler';
 import { type Batch, Stepper, type StepperOptions } from './stepper';
@@ -38,9 +40,11 @@ export class Generator {
   readonly #stepper: Stepper;
   /** Positions that the model has; frequencies that follow the length know no end. */
   readonly #positions: number;
+  readonly #vocabulary: number;
 
   constructor(options: StepperOptions) {
     this.#stepper = new Stepper(options);
+    this.#vocabulary = options.model.vocabularySize;
     this.#positions = options.model.lengthDependent ? Number.MAX_SAFE_INTEGER : options.model.maxPositions;
   }
 
@@ -54,7 +58,8 @@ export class Generator {
 
   /**
    * Continues each prompt; results are in the prompts' order. What a row draws depends on the seed, its prompt and how
-   * often that prompt stood before it, not on the batch. Throws RunError for prompts that leave no position.
+   * often that prompt stood before it, not on the batch. Throws one RunError that
+   * lists every prompt that cannot be continued.
    */
   async generate(
     prompts: readonly (readonly number[])[],
@@ -75,29 +80,41 @@ export class Generator {
   }
 
   #rows(prompts: readonly (readonly number[])[], options: GenerationOptions): Row[] {
+    this.#check(prompts);
     const known = new Map<string, number>();
-    return prompts.map((prompt, index) => {
-      if (prompt.length === 0) {
-        throw new RunError({
-          code: 'prompt-empty',
-          message: `Prompt ${index + 1} has no tokens.`,
-          remedy: 'Give at least one word to go on from.',
-        });
-      }
-      if (prompt.length >= this.#positions) {
-        throw new RunError({
-          code: 'prompt-too-long',
-          message: `Prompt ${index + 1} has ${prompt.length} tokens; the model has ${this.#positions} positions and needs one for what it writes.`,
-          remedy: `Shorten the prompt to ${this.#positions - 1} tokens or fewer.`,
-        });
-      }
+    return prompts.map((prompt, index): Row => {
       const key = prompt.join(',');
       const before = known.get(key) ?? 0;
       known.set(key, before + 1);
       const limit = Math.min(options.maxNewTokens, this.#positions - prompt.length);
       const random = new Random(options.seed, 'generation', key, before);
-      return { index, prompt, ids: [], limit, random, ...(limit <= 0 ? { finished: 'length' } : {}) } as Row;
+      return { index, prompt, ids: [], limit, random, ...(limit > 0 ? {} : { finished: 'length' }) };
     });
+  }
+
+  #check(prompts: readonly (readonly number[])[]): void {
+    const problems: Problem[] = [];
+    prompts.forEach((prompt, index) => {
+      const where = `prompt ${index + 1}`;
+      const foreign = prompt.find((id) => !(id >= 0 && id < this.#vocabulary));
+      if (prompt.length === 0) {
+        problems.push({ where, message: 'has no tokens', remedy: 'Give at least one word to go on from.' });
+      } else if (prompt.length >= this.#positions) {
+        problems.push({
+          where,
+          message: `has ${prompt.length} tokens; the model has ${this.#positions} positions and needs one for what it writes`,
+          remedy: `Shorten the prompt to ${this.#positions - 1} tokens or fewer.`,
+        });
+      }
+      if (foreign !== undefined) {
+        problems.push({
+          where,
+          message: `has the token id ${foreign}, and the model's vocabulary ends at ${this.#vocabulary - 1}`,
+          remedy: 'Use the tokenizer that belongs to the model.',
+        });
+      }
+    });
+    raiseProblems(RunError, 'prompts-invalid', 'These prompts cannot be continued:', problems);
   }
 
   async #run(

@@ -3,18 +3,19 @@
 import type { LoadedAdapter } from '../adapters/loaded';
 import { generationGraph } from '../compile/generationGraph';
 import type { BaseWeights } from '../execution/baseWeights';
+import type { Parameters } from '../execution/evaluator';
 import { loadBase, Program } from '../execution/program';
 import type { Model } from '../models/architecture';
 import type { Rotary } from '../models/rotary';
 import type { DeviceTensor, Runtime } from '../session';
-import { AdapterMount, type LiveAdapter } from './adapterMount';
+import { AdapterMount } from './adapterMount';
 
 export interface StepperOptions {
   runtime: Runtime;
   model: Model;
   weights: Pick<BaseWeights, 'tensor'>;
-  /** The adapter of a training run, in place of adapters from files. */
-  live?: LiveAdapter;
+  /** The state of a training run, bound as it is, in place of adapters from files. */
+  live?: Parameters;
 }
 
 interface Built {

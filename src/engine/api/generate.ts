@@ -1,0 +1,119 @@
+// The call `generate`: prompts as text in, their continuations as text out, piece by piece while they are written. Opens
+// everything it needs and closes it again.
+import type { Problem } from '../../protocol/errors';
+import type { Completion, EngineHost, GenerateParams, GenerateResult } from '../../protocol/trainer';
+import { loadAdapter } from '../adapters/loaded';
+import { openCheckpoint } from '../checkpoint/folder';
+import { encodeConversation, loadTokenizer, type Tokenizer } from '../data';
+import { DataError, RecipeError, raiseProblems, UserError } from '../errors';
+import { BaseWeights } from '../execution/baseWeights';
+import { openDevice } from '../execution/device';
+import { Generator } from '../generate/generator';
+import { modelFromConfig } from '../models/registry';
+
+/** Ids of a prompt that a continuation's first token is read after: whether it starts a word shows only there. */
+const context = 8;
+
+/** Continues every prompt. Raises UserError for whatever a person can mend. */
+export async function generate(params: GenerateParams, host: EngineHost): Promise<GenerateResult> {
+  checkParams(params);
+  const time = (): string => new Date().toISOString();
+  host.emit({
+    type: 'progress',
+    phase: 'reading',
+    message: 'Reading the model',
+    fraction: null,
+    time: time(),
+  });
+  const checkpoint = await openCheckpoint(params.model);
+  const model = modelFromConfig(checkpoint.config);
+  const tokenizer = await loadTokenizer(checkpoint.folder);
+  const prompts = params.prompts.map((prompt) => encodePrompt(tokenizer, prompt, params.chat));
+  const adapters = [];
+  for (const path of params.adapters) adapters.push(await loadAdapter(path, model));
+  for (const message of new Set(adapters.flatMap(({ warnings }) => warnings)))
+    host.emit({ type: 'warning', message, time: time() });
+
+  const runtime = openDevice(params);
+  try {
+    const weights = BaseWeights.of(runtime, checkpoint, model);
+    const generator = new Generator({ runtime, model, weights });
+    await generator.setAdapters(adapters);
+    const streams = prompts.map((ids) => {
+      const stream = tokenizer.stream();
+      for (const id of ids.slice(-context)) stream.push(id);
+      return stream;
+    });
+    const texts = prompts.map(() => '');
+    const write = (prompt: number, text: string): void => {
+      if (text === '') return;
+      texts[prompt] += text;
+      host.emit({ type: 'token', prompt, text });
+    };
+    const continuations = await generator.generate(
+      prompts,
+      {
+        maxNewTokens: params.maxNewTokens,
+        temperature: params.temperature,
+        topP: params.topP,
+        topK: params.topK,
+        seed: params.seed,
+        eosIds: tokenizer.eosIds,
+        cancelled: () => host.cancelRequested || host.stopRequested,
+      },
+      (prompt, id) => write(prompt, streams[prompt]!.push(id)),
+    );
+    const completions = continuations.map(({ ids, finishReason }, i): Completion => {
+      if (ids.length > 0) write(i, streams[i]!.end());
+      return { prompt: params.prompts[i]!, text: texts[i]!, tokens: ids.length, finishReason };
+    });
+    return { completions };
+  } finally {
+    await runtime.close();
+  }
+}
+
+/** Ids of a prompt; an empty one starts where texts start. */
+function encodePrompt(tokenizer: Tokenizer, prompt: string, chat: boolean): number[] {
+  if (!chat) {
+    const ids = tokenizer.encode(prompt);
+    const start = tokenizer.bosId ?? tokenizer.eosId;
+    return ids.length === 0 && start !== null ? [start] : ids;
+  }
+  try {
+    return encodeConversation(tokenizer, [{ role: 'user', content: prompt }]);
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new DataError({
+      code: 'chat-template-failed',
+      message: `The chat template of ${tokenizer.folder} cannot render the prompt (${(error as Error).message}).`,
+      remedy: 'Leave --chat out, or give the model a chat template that takes a single user turn.',
+      cause: error,
+    });
+  }
+}
+
+function checkParams(params: GenerateParams): void {
+  const problems: Problem[] = [];
+  const check = (ok: boolean, where: string, value: unknown, expected: string): void => {
+    if (!ok)
+      problems.push({
+        where,
+        message: `is ${value}; expected ${expected}`,
+        remedy: `Set it to ${expected}.`,
+      });
+  };
+  const { maxNewTokens, temperature, topP, topK, seed } = params;
+  check(params.prompts.length > 0, 'prompts', 'empty', 'at least one prompt');
+  check(Number.isSafeInteger(maxNewTokens) && maxNewTokens > 0, 'maxNewTokens', maxNewTokens, '1 or more');
+  check(Number.isFinite(temperature) && temperature >= 0, 'temperature', temperature, '0 or more');
+  check(topP > 0 && topP <= 1, 'topP', topP, 'a number above 0, at most 1');
+  check(Number.isSafeInteger(topK) && topK >= 0, 'topK', topK, '0 or more');
+  check(Number.isSafeInteger(seed) && seed >= 0, 'seed', seed, 'a whole number from 0');
+  raiseProblems(
+    RecipeError,
+    'generation-settings-invalid',
+    'These settings cannot be used to generate:',
+    problems,
+  );
+}
