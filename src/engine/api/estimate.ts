@@ -1,0 +1,39 @@
+// The call `estimate`: memory by part, whether it fits, and what would make it fit. Reads config and tensor headers only.
+import type { EngineHost, EstimateParams, EstimateResult } from '../../protocol/trainer';
+import { openCheckpoint } from '../checkpoint/folder';
+import { resolveNames, verifyTensors } from '../checkpoint/verify';
+import { availableMemory } from '../estimate/availableMemory';
+import { forecast } from '../estimate/forecast';
+import { suggest } from '../estimate/suggestions';
+import { chooseDevice } from '../execution/device';
+import { modelTensors } from '../models/architecture';
+import { modelFromConfig } from '../models/registry';
+
+/** Estimates a validated recipe. Raises UserError where the checkpoint or the targets could not be trained at all. */
+export async function estimate({ recipe }: EstimateParams, host: EngineHost): Promise<EstimateResult> {
+  host.emit({
+    type: 'progress',
+    phase: 'compiling',
+    message: 'Compiling the programs of the largest batch',
+    fraction: null,
+    time: new Date().toISOString(),
+  });
+  const checkpoint = await openCheckpoint(recipe.model);
+  const model = modelFromConfig(checkpoint.config);
+  const expected = modelTensors(model);
+  const tensors = resolveNames(checkpoint.tensors, expected, model.basePrefix);
+  verifyTensors({ ...checkpoint, tensors }, expected, {
+    ignorable: (name) => model.ignorable.test(name) || (model.tied && name === 'lm_head.weight'),
+  });
+  const { parts, totalBytes } = forecast(model, recipe);
+  const availableBytes = await availableMemory(chooseDevice(recipe.device));
+  const fits = totalBytes <= availableBytes;
+  const need = (changed: typeof recipe): number => forecast(model, changed).totalBytes;
+  return {
+    totalBytes,
+    parts,
+    availableBytes,
+    fits,
+    suggestions: fits ? [] : suggest(model, recipe, totalBytes, availableBytes, need),
+  };
+}

@@ -1,0 +1,93 @@
+// What a recipe's run will hold in memory, by part, before anything is loaded: its programs are compiled for the largest
+// batch and walked, so that the forecast changes with whatever changes the programs. Reads no weights.
+import type { Recipe } from '../../protocol/recipe';
+import { type AdapterPlan, planAdapter } from '../adapters/plan';
+import { evaluationGraph } from '../compile/evaluationGraph';
+import { dropoutPoolFor, gradientGraph } from '../compile/gradientGraph';
+import { planSlabs } from '../compile/slabs';
+import { updateGraph } from '../compile/updateGraph';
+import { byteSize, elements } from '../dtype';
+import type { Graph, Value } from '../graph/graph';
+import { type Model, modelTensors } from '../models/architecture';
+import { optimizerOf } from '../optim/registry';
+import { liveness } from './liveness';
+
+/** Node, the runtime's library, tokenizer and programs (measured on Linux x64 with a tiny model). */
+const processBytes = 160 * 2 ** 20;
+
+export interface Forecast {
+  /** Exact. */
+  trainableParameters: number;
+  /** Bytes; their sum is `totalBytes`. */
+  parts: {
+    /** fp32: the files themselves, mapped, where they are F32; else copies. Weights that train count as `adapter`. */
+    weights: number;
+    adapter: number;
+    gradients: number;
+    optimizer: number;
+    activations: number;
+    /** The process itself, batches, masks, bits for dropout, and what the arena holds beyond its peak. */
+    workspace: number;
+  };
+  totalBytes: number;
+}
+
+/** @throws AdapterError where the recipe's targets do not fit the model. */
+export function forecast(
+  model: Model,
+  recipe: Recipe,
+  plan: AdapterPlan = planAdapter(model, recipe),
+): Forecast {
+  const slabs = planSlabs(plan.trained);
+  const trainableParameters = slabs.reduce((sum, slab) => sum + slab.length, 0);
+  const rows = recipe.per_device_train_batch_size;
+  const length = Math.min(recipe.max_length, model.maxPositions);
+  const dropoutPool = dropoutPoolFor(plan, rows * length);
+  const optimizer = optimizerOf(recipe.optim);
+  const gradient = gradientGraph({
+    model,
+    plan,
+    slabs,
+    rows,
+    length,
+    packing: recipe.packing,
+    accumulate: recipe.gradient_accumulation_steps > 1,
+    checkpointing: recipe.gradient_checkpointing,
+    dropoutPool,
+  });
+  const graphs: Graph[] = [gradient.graph, updateGraph(slabs, optimizer, recipe)];
+  if (recipe.eval_dataset.length > 0 || recipe.val_size > 0) {
+    const options = { model, plan, slabs, rows: recipe.per_device_eval_batch_size, length };
+    graphs.push(evaluationGraph({ ...options, packing: recipe.packing, result: 'loss' }).graph);
+  }
+  const lives = graphs.map((graph) => liveness(graph));
+  const activations = Math.max(...lives.map((life) => life.peakBytes));
+  const reserved = Math.max(...lives.map((life) => life.reservedBytes));
+
+  const shapes = new Map(modelTensors(model).map((tensor) => [tensor.name, tensor.shape]));
+  const frozen = plan.frozen.reduce((sum, tensor) => sum + elements(tensor.shape), 0);
+  const bound = new Set([...gradient.baseInputs, ...slabs.flatMap(({ name }) => [name, `${name}.gradient`])]);
+  const fed = gradient.graph.inputs.filter((input) => !bound.has(input.name));
+  const parts = {
+    weights: gradient.baseInputs.reduce((sum, name) => sum + 4 * elements(shapes.get(name)!), 0),
+    adapter: 4 * (trainableParameters + frozen),
+    gradients: 4 * trainableParameters,
+    optimizer: 4 * trainableParameters * optimizer.slots.length,
+    activations,
+    workspace: processBytes + sizeOf(fed) + sizeOf(constantsOf(gradient.graph)) + (reserved - activations),
+  };
+  const totalBytes = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
+  return { trainableParameters, parts, totalBytes };
+}
+
+function constantsOf(graph: Graph): Set<Value> {
+  const constants = new Set<Value>();
+  for (const node of graph.nodes) for (const input of node.inputs) if (input?.data) constants.add(input);
+  return constants;
+}
+
+function sizeOf(values: Iterable<Value>): number {
+  let bytes = 0;
+  for (const value of values) bytes += byteSize(value.dtype, value.shape);
+  return bytes;
+}

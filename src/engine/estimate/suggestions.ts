@@ -1,0 +1,96 @@
+// Changes of a recipe that lower its memory, the smallest first, each with a forecast of its own. Changes that leave the
+// result as it is (recomputation, smaller batches with more accumulation) come before those that do not.
+import type { Recipe } from '../../protocol/recipe';
+import type { Model } from '../models/architecture';
+
+type Change = Partial<
+  Pick<
+    Recipe,
+    | 'gradient_checkpointing'
+    | 'per_device_train_batch_size'
+    | 'gradient_accumulation_steps'
+    | 'per_device_eval_batch_size'
+    | 'max_length'
+    | 'target_modules'
+    | 'r'
+    | 'adapter'
+  >
+>;
+
+export interface Suggestion {
+  /** As one would write it in the recipe. */
+  change: string;
+  totalBytes: number;
+}
+
+/** Shortest length worth suggesting, in tokens. */
+const shortestLength = 128;
+
+/** Suggestions for a recipe that needs `totalBytes`; a knob is turned no further than it takes to fit into `available`. */
+export function suggest(
+  model: Model,
+  recipe: Recipe,
+  totalBytes: number,
+  available: number,
+  need: (recipe: Recipe) => number,
+): Suggestion[] {
+  const suggestions: Suggestion[] = [];
+  let lowest = totalBytes;
+  for (const knob of knobs(model, recipe)) {
+    for (const change of knob) {
+      const bytes = need({ ...recipe, ...change });
+      if (bytes < totalBytes && (bytes <= available || bytes < lowest)) {
+        suggestions.push({ change: written(change), totalBytes: bytes });
+        lowest = Math.min(lowest, bytes);
+      }
+      if (bytes <= available) break;
+    }
+  }
+  return suggestions;
+}
+
+/** One list per setting, its steps from mild to harsh. */
+function knobs(model: Model, recipe: Recipe): Change[][] {
+  const batches = halves(recipe.per_device_train_batch_size, 1).map(
+    (rows): Change => ({
+      per_device_train_batch_size: rows,
+      gradient_accumulation_steps: Math.ceil(
+        (recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps) / rows,
+      ),
+      ...(recipe.per_device_eval_batch_size > rows ? { per_device_eval_batch_size: rows } : {}),
+    }),
+  );
+  const checkpointing = (['none', 'selective', 'full'] as const)
+    .slice(['none', 'selective', 'full'].indexOf(recipe.gradient_checkpointing) + 1)
+    .map((gradient_checkpointing): Change => ({ gradient_checkpointing }));
+  const lengths = halves(Math.min(recipe.max_length, model.maxPositions), shortestLength).map(
+    (max_length): Change => ({ max_length }),
+  );
+  const least: Change = { ...batches.at(-1), ...checkpointing.at(-1) };
+  const full = recipe.adapter === 'none';
+  const adapters: Change[] = full
+    ? [{ adapter: 'lora' }]
+    : [...halves(recipe.r, 4).map((r) => ({ r })), { target_modules: [...model.defaultTargets] }];
+  return [
+    checkpointing,
+    batches,
+    Object.keys(least).length > 1 ? [least] : [],
+    full ? adapters : [],
+    lengths,
+    lengths.map((length) => ({ ...least, ...length })),
+    full ? [] : adapters,
+  ];
+}
+
+/** n/2, n/4, … down to `least`. */
+function halves(n: number, least: number): number[] {
+  const values: number[] = [];
+  for (let half = Math.floor(n / 2); half >= least; half = Math.floor(half / 2)) values.push(half);
+  return values;
+}
+
+function written(change: Change): string {
+  return Object.entries(change)
+    .map(([key, value]) => `${key}: ${Array.isArray(value) ? `[${value.join(', ')}]` : value}`)
+    .join(', ');
+}
