@@ -1,0 +1,142 @@
+// `npm run bench`: tokens per second and peak memory against PEFT + PyTorch on the same machine in alternating processes, and
+// the step against ORT's own time for the same matrix products. Writes bench/RESULTS.md.
+// The other side needs a Python with torch, transformers and peft: PEFT_PYTHON=/path/to/python npm run bench
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { build } from 'esbuild';
+import { install, root } from '../scripts/setup.mjs';
+
+install();
+const threads = Number(process.env.BENCH_THREADS ?? 2);
+const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
+const python = process.env.PEFT_PYTHON;
+
+const cases = [
+  { model: 'llama-23m', batch: 4, length: 256 },
+  { model: 'llama-23m', batch: 1, length: 1024 },
+  { model: 'llama-110m', batch: 4, length: 256 },
+  { model: 'llama-110m', batch: 1, length: 1024 },
+].filter(({ model, length }) => !process.argv[2] || `${model}-${length}`.includes(process.argv[2]));
+
+await build({
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  logLevel: 'warning',
+  external: ['koffi', 'onnxruntime-node'],
+  entryPoints: ['bench/ours.ts', 'bench/products.ts'],
+  outdir: 'build/bench',
+});
+
+function measure(program, args) {
+  const result = spawnSync(program, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 });
+  const line = result.stdout?.trim().split('\n').at(-1);
+  if (result.status !== 0 || !line) throw new Error(`${program} ${args.join(' ')} failed:\n${result.stderr}`);
+  return JSON.parse(line);
+}
+
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const mib = (bytes) => Math.round(bytes / 2 ** 20);
+const results = [];
+for (const { model, batch, length } of cases) {
+  const common = ['--config', `bench/models/${model}.json`, '--batch', batch, '--length', length, '--threads', threads].map(String);
+  const steps = ['--steps', '6', '--warmup', '2'];
+  const ours = { selective: [], none: [] };
+  const theirs = [];
+  const products = { selective: [], none: [] };
+  for (let round = 0; round < rounds; round++) {
+    // Alternating, so that whatever else the machine does meets both sides.
+    for (const checkpointing of ['selective', 'none']) {
+      const mode = [...common, '--checkpointing', checkpointing];
+      ours[checkpointing].push(measure('node', ['build/bench/ours.js', ...mode, ...steps]));
+      products[checkpointing].push(measure('node', ['build/bench/products.js', ...mode]));
+    }
+    if (python) theirs.push(measure(python, ['bench/peftBaseline.py', ...common, ...steps]));
+    console.error(`${model} ${batch}×${length}: round ${round + 1} of ${rounds}`);
+  }
+  const step = (runs) => median(runs.flatMap((run) => run.stepSeconds));
+  const best = (runs) => Math.min(...runs.flatMap((run) => run.stepSeconds));
+  const row = { model, batch, length, ours: {}, theirs: null };
+  for (const mode of ['selective', 'none']) {
+    const seconds = step(ours[mode]);
+    const limit = Math.min(...products[mode].map((p) => p.seconds));
+    row.ours[mode] = {
+      seconds,
+      best: best(ours[mode]),
+      tokensPerSecond: (batch * length) / seconds,
+      peak: median(ours[mode].map((run) => run.peakRssBytes)),
+      activations: median(ours[mode].map((run) => run.activationPeakBytes)),
+      limit,
+      gflops: products[mode][0].flops / limit / 1e9,
+      share: limit / seconds,
+      bestShare: limit / best(ours[mode]),
+      nodes: products[mode][0].nodes,
+    };
+  }
+  if (theirs.length > 0) {
+    const seconds = step(theirs);
+    row.theirs = {
+      seconds,
+      best: best(theirs),
+      tokensPerSecond: (batch * length) / seconds,
+      peak: median(theirs.map((run) => run.peakRssBytes)),
+      imported: median(theirs.map((run) => run.importedRssBytes ?? 0)),
+      versions: theirs[0].versions,
+    };
+  }
+  row.versions = ours.selective[0].versions;
+  results.push(row);
+}
+
+const number = (value, digits = 0) => value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const ratio = (value) => `${value.toFixed(2)}×`;
+const against = results.map((r) => {
+  const lines = ['selective', 'none'].map((mode) => {
+    const o = r.ours[mode];
+    const t = r.theirs;
+    return `| ${r.model} | ${r.batch} × ${r.length} | ${mode} | ${number(o.tokensPerSecond)} | ${t ? number(t.tokensPerSecond) : '–'} | ${
+      t ? ratio(o.tokensPerSecond / t.tokensPerSecond) : '–'
+    } | ${mib(o.peak)} | ${t ? mib(t.peak) : '–'} | ${t ? ratio(o.peak / t.peak) : '–'} | ${t ? ratio(o.peak / Math.max(1, t.peak - t.imported)) : '–'} |`;
+  });
+  return lines.join('\n');
+});
+const limits = results.map((r) =>
+  ['selective', 'none']
+    .map((mode) => {
+      const o = r.ours[mode];
+      return `| ${r.model} | ${r.batch} × ${r.length} | ${mode} | ${o.nodes} | ${number(o.seconds * 1000)} | ${number(o.best * 1000)} | ${number(
+        o.limit * 1000,
+      )} | ${number(o.gflops)} | ${number(o.share * 100)} % | ${number(o.bestShare * 100)} % | ${mib(o.activations)} |`;
+    })
+    .join('\n'),
+);
+const versions = results[0];
+const text = `# Results
+
+Made by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}. LoRA r=8 on all linears, fp32, AdamW, every token trained, ${threads} threads, ${rounds} rounds of alternating processes with 6 measured steps each; medians over all steps unless a column says best.
+
+Machine: ${cpus()[0].model.trim()}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB. Node ${versions.versions.node}, ONNX Runtime ${versions.versions.runtime}${
+  versions.theirs ? `, ${Object.entries(versions.theirs.versions).map(([k, v]) => `${k} ${v}`).join(', ')}` : ''
+}.
+
+## Against PEFT + PyTorch
+
+| model | batch | our checkpointing | tokens/s | PEFT's | ratio | peak MiB | PEFT's | ratio | ratio without the imports |
+| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: |
+${against.join('\n')}
+
+"Without the imports" leaves out of PEFT's peak what Python holds after importing torch, transformers and peft, and leaves all of ours in.
+
+## Against the limit
+
+The limit is the time that ORT takes for the step's own matrix products alone, the same shapes and transposes, each at its fastest. Share = limit / step.
+
+| model | batch | checkpointing | nodes | step ms | best | products ms | GFLOP/s | share | of the best step | activations MiB |
+| --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --: |
+${limits.join('\n')}
+`;
+if (!process.argv[2]) writeFileSync(`${root}bench/RESULTS.md`, text);
+console.log(text);
