@@ -3,14 +3,17 @@
 // of the same type and shape. Inputs and outputs are bound by the caller and count nothing.
 import { byteSize } from '../dtype';
 import type { Graph, Node, OpName, Value } from '../graph/graph';
-import { sameShape } from '../graph/shape';
+import { broadcastShapes, sameShape } from '../graph/shape';
 import { Arena } from './arena';
 import { executionOrder } from './executionOrder';
 
 /** CPU kernels whose output may take the place of their first input when it dies there (measured: arithmetic never does). */
 const inPlace = new Set<OpName>(['Tanh', 'Sigmoid', 'Relu', 'Softmax', 'ScatterElements']);
-/** Scratch memory of a kernel while it runs, as a multiple of its output (measured). */
-const scratch: Partial<Record<OpName, number>> = { Where: 2 };
+/** Scratch tensors of a kernel while it runs. Where masks each side by itself before it joins them (measured). */
+const scratch: Partial<Record<OpName, (node: Node) => number[]>> = {
+  Where: ({ inputs: [condition, a, b], outputs }) =>
+    [a, b].map((side) => byteSize(outputs[0]!.dtype, broadcastShapes(condition!.shape, side!.shape))),
+};
 /** Kernels whose output is their input under another shape. */
 const views = new Set<OpName>(['Reshape', 'Identity']);
 
@@ -48,9 +51,7 @@ export function liveness(graph: Graph): Liveness {
   order.forEach((node, i) => {
     const before = arena.peakBytes;
     for (const buffer of starts.get(i) ?? []) chunks.set(buffer, arena.allocate(buffer.bytes));
-    const factor = scratch[node.op] ?? 0;
-    const { dtype, shape } = node.outputs[0]!;
-    const temporary = Array.from({ length: factor }, () => arena.allocate(byteSize(dtype, shape)));
+    const temporary = scratch[node.op]?.(node).map((bytes) => arena.allocate(bytes)) ?? [];
     for (const chunk of temporary) arena.release(chunk);
     if (arena.peakBytes > before) peakNode = node;
     for (const buffer of ends.get(i) ?? []) arena.release(chunks.get(buffer)!);

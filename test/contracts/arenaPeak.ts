@@ -1,0 +1,47 @@
+// The arena's peak of one run of a gradient program with empty weights, measured in a runtime of its own, since a peak is
+// never forgotten.
+
+import { planAdapter } from '../../src/engine/adapters/plan';
+import type { AdapterSettings } from '../../src/engine/adapters/settings';
+import { dropoutPoolFor, gradientGraph } from '../../src/engine/compile/gradientGraph';
+import { planSlabs } from '../../src/engine/compile/slabs';
+import { Program } from '../../src/engine/execution/program';
+import type { Graph } from '../../src/engine/graph/graph';
+import { modelFromConfig } from '../../src/engine/models/registry';
+import { openRuntime } from '../../src/engine/session';
+import type { GradientCheckpointing } from '../../src/protocol/recipe';
+import { adapterSettings } from './randomAdapter';
+
+export interface PeakOptions {
+  config: Record<string, unknown>;
+  rows: number;
+  length: number;
+  checkpointing: GradientCheckpointing;
+  adapter?: Partial<AdapterSettings>;
+}
+
+/** The compiled graph with the bytes that its values took at most while it ran. */
+export async function arenaPeak(o: PeakOptions): Promise<{ graph: Graph; peakBytes: number }> {
+  const { rows, length, checkpointing } = o;
+  const model = modelFromConfig(o.config);
+  const plan = planAdapter(model, adapterSettings(model, { target_modules: 'all-linear', ...o.adapter }));
+  const { graph } = gradientGraph({
+    model,
+    plan,
+    slabs: planSlabs(plan.trained),
+    rows,
+    length,
+    packing: false,
+    accumulate: true,
+    checkpointing,
+    dropoutPool: dropoutPoolFor(plan, rows * length),
+  });
+  const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+  try {
+    const program = await Program.open(runtime, graph, new Map());
+    await program.run();
+    return { graph, peakBytes: runtime.memory().peakBytes };
+  } finally {
+    await runtime.close();
+  }
+}
