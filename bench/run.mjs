@@ -42,7 +42,16 @@ const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(number
 const mib = (bytes) => Math.round(bytes / 2 ** 20);
 const results = [];
 for (const { model, batch, length } of cases) {
-  const common = ['--config', `bench/models/${model}.json`, '--batch', batch, '--length', length, '--threads', threads].map(String);
+  const common = [
+    '--config',
+    `bench/models/${model}.json`,
+    '--batch',
+    batch,
+    '--length',
+    length,
+    '--threads',
+    threads,
+  ].map(String);
   const steps = ['--steps', '6', '--warmup', '2'];
   const ours = { selective: [], none: [] };
   const theirs = [];
@@ -91,7 +100,8 @@ for (const { model, batch, length } of cases) {
   results.push(row);
 }
 
-const number = (value, digits = 0) => value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const number = (value, digits = 0) =>
+  value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 const ratio = (value) => `${value.toFixed(2)}×`;
 const against = results.map((r) => {
   const lines = ['selective', 'none'].map((mode) => {
@@ -119,7 +129,11 @@ const text = `# Results
 Made by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}. LoRA r=8 on all linears, fp32, AdamW, every token trained, ${threads} threads, ${rounds} rounds of alternating processes with 6 measured steps each; medians over all steps unless a column says best.
 
 Machine: ${cpus()[0].model.trim()}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB. Node ${versions.versions.node}, ONNX Runtime ${versions.versions.runtime}${
-  versions.theirs ? `, ${Object.entries(versions.theirs.versions).map(([k, v]) => `${k} ${v}`).join(', ')}` : ''
+  versions.theirs
+    ? `, ${Object.entries(versions.theirs.versions)
+        .map(([k, v]) => `${k} ${v}`)
+        .join(', ')}`
+    : ''
 }.
 
 ## Against PEFT + PyTorch

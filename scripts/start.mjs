@@ -27,13 +27,34 @@ function workbench(args, { json = false } = {}) {
 
 const story = (adapter) =>
   workbench(
-    ['generate', '--model', base, ...(adapter ? ['--adapter', adapter] : []), '--prompt', prompt, '--max-new-tokens', '90'],
+    [
+      'generate',
+      '--model',
+      base,
+      ...(adapter ? ['--adapter', adapter] : []),
+      '--prompt',
+      prompt,
+      '--max-new-tokens',
+      '90',
+    ],
     { json: true },
   );
 const heldOut = (adapter) =>
-  workbench(['evaluate', '--model', base, ...(adapter ? ['--adapter', adapter] : []), '--data', held, '--max-length', '256'], {
-    json: true,
-  });
+  workbench(
+    [
+      'evaluate',
+      '--model',
+      base,
+      ...(adapter ? ['--adapter', adapter] : []),
+      '--data',
+      held,
+      '--max-length',
+      '256',
+    ],
+    {
+      json: true,
+    },
+  );
 
 console.log('\nThe sample model, before:');
 const before = { loss: heldOut(), story: story() };
