@@ -59,6 +59,8 @@ export interface SiteContext {
   parameter(name: string): Value;
   /** The module without its adapter, bias included. For embeddings x are ids. */
   base(x: Value): Value;
+  /** The module without its adapter and without its bias. */
+  product(x: Value): Value;
   /** The base weight as it lies in the checkpoint: [out, in], for Conv1D [in, out]. */
   weight(): Value;
   /**

@@ -67,7 +67,7 @@ export class ForwardPass implements Forward {
 
   linear(path: string, x: Value): Value {
     const module = this.#module(path) as LinearModule;
-    return this.b.scope(path, () => this.#adapted(module, x, (input) => this.#product(module, input)));
+    return this.b.scope(path, () => this.#adapted(module, x, (input, biased) => this.#product(module, input, biased)));
   }
 
   embedding(path: string, ids: Value): Value {
@@ -99,9 +99,9 @@ export class ForwardPass implements Forward {
     return this.attend(this, call);
   }
 
-  #adapted(module: LinearModule | EmbeddingModule, x: Value, base: (x: Value) => Value): Value {
+  #adapted(module: LinearModule | EmbeddingModule, x: Value, base: (x: Value, biased: boolean) => Value): Value {
     const site = this.adapters?.plan.sites.get(module.path);
-    if (!site || !this.adapters) return base(x);
+    if (!site || !this.adapters) return base(x, true);
     const { plan, trained, training, dropout, losses } = this.adapters;
     const { b } = this;
     const context: SiteContext = {
@@ -113,7 +113,8 @@ export class ForwardPass implements Forward {
         invariant(value, `${name} of ${module.path} is planned`);
         return value;
       },
-      base,
+      base: (input) => base(input, true),
+      product: (input) => base(input, false),
       weight: () => this.#parameter(module.path, 'weight', module.weight),
       dropout: (input) => (training && dropout ? dropout.apply(input) : { value: input, keepScale: 1 }),
       scalar: (name) => this.#scalar(name),
@@ -123,9 +124,9 @@ export class ForwardPass implements Forward {
     return plan.variant.apply(context, x, plan.settings);
   }
 
-  #product(module: LinearModule, x: Value): Value {
+  #product(module: LinearModule, x: Value, biased: boolean): Value {
     const weight = this.#parameter(module.path, 'weight', module.weight);
-    const c = module.bias ? this.#parameter(module.path, 'bias', `${module.path}.bias`) : undefined;
+    const c = biased && module.bias ? this.#parameter(module.path, 'bias', `${module.path}.bias`) : undefined;
     return this.b.gemm(x, weight, { transB: module.kind === 'linear', c });
   }
 
