@@ -1,0 +1,302 @@
+// What every adapter method promises, held against the whole path: start, gradients, frozen tensors, LoRA form, files, and the
+// count of trained parameters. The methods come from the registry; none is named here.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { loadAdapter } from '../../src/engine/adapters/loaded';
+import { planAdapter } from '../../src/engine/adapters/plan';
+import { variants } from '../../src/engine/adapters/registry';
+import type { AdapterSettings } from '../../src/engine/adapters/settings';
+import type { Variant } from '../../src/engine/adapters/variant';
+import { merge } from '../../src/engine/api/merge';
+import { catalogue } from '../../src/engine/catalogue';
+import { openCheckpoint } from '../../src/engine/checkpoint/folder';
+import type { Batch } from '../../src/engine/data';
+import { forecast } from '../../src/engine/estimate/forecast';
+import { BaseWeights } from '../../src/engine/execution/baseWeights';
+import { Evaluator } from '../../src/engine/execution/evaluator';
+import { type Model, modelTensors } from '../../src/engine/models/architecture';
+import { modelFromConfig } from '../../src/engine/models/registry';
+import { Random } from '../../src/engine/random';
+import { parseRecipe } from '../../src/engine/recipe/parse';
+import { validateRecipe } from '../../src/engine/recipe/validate';
+import { openRuntime, type Runtime } from '../../src/engine/session';
+import { writeResult } from '../../src/engine/train/output';
+import { Trainer } from '../../src/engine/train/trainer';
+import { caseNames, goldenCase, largestDifference, logitsOf } from './adapterGoldens';
+import { adapterSettings, randomValues } from './randomAdapter';
+
+interface Scenario {
+  name: string;
+  base: string;
+  settings: Partial<AdapterSettings>;
+}
+
+const models = join('test', 'goldens', 'models');
+const scenarios: readonly Scenario[] = [
+  {
+    name: 'in ≠ out, r = 1',
+    base: 'llama-gqa-tied',
+    settings: { target_modules: ['k_proj', 'down_proj'], r: 1 },
+  },
+  { name: 'every linear layer', base: 'qwen2', settings: { target_modules: 'all-linear', r: 4 } },
+  { name: 'Conv1D', base: 'gpt2', settings: { target_modules: ['c_attn', 'mlp.c_proj'], r: 3 } },
+  {
+    name: 'head and embedding',
+    base: 'llama-plain',
+    settings: { target_modules: ['embed_tokens', 'lm_head'], r: 3 },
+  },
+  {
+    name: 'tied embedding',
+    base: 'llama-gqa-tied',
+    settings: { target_modules: ['embed_tokens', 'q_proj'], r: 2 },
+  },
+];
+
+let scratch: string;
+before(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'workbench-variants-'));
+});
+after(() => rm(scratch, { recursive: true, force: true }));
+
+for (const variant of variants) {
+  for (const scenario of scenarios) {
+    const title = `${variant.id}, ${scenario.name}`;
+    test(`${title}: start, gradients, frozen tensors`, () => trains(variant, scenario));
+    test(`${title}: files and LoRA form`, () => saves(variant, scenario));
+    test(`${title}: the forecast counts what trains`, () => counts(variant, scenario));
+  }
+}
+
+async function settingsOf(variant: Variant, { base, settings }: Scenario) {
+  const checkpoint = await openCheckpoint(join(models, base));
+  const model = modelFromConfig(checkpoint.config);
+  const own = Object.fromEntries(variant.entry.fields.map((field) => [field.key, field.default ?? null]));
+  const whole = adapterSettings(model, { adapter: variant.id, ...settings, settings: own });
+  const targets = planTargets(model, whole);
+  const adaptsAll = targets.every((module) => variant.adapts(module as never));
+  return { checkpoint, model, settings: whole, adaptsAll };
+}
+
+/** The modules that the scenario's targets name. */
+function planTargets(model: Model, { target_modules: targets }: AdapterSettings) {
+  return model.modules.filter(
+    (module) =>
+      Array.isArray(targets) &&
+      targets.some((target) => module.path.endsWith(`.${target}`) || module.path === target),
+  );
+}
+
+/** A method that adapts some kinds of modules only is tried on those; one that adapts none trains the whole model. */
+const applies = (variant: Variant, adaptsAll: boolean, model: Model): boolean =>
+  adaptsAll || !model.modules.some((module) => variant.adapts(module as never));
+
+function batchOf(model: Model): Batch {
+  const [rows, length] = [2, 6];
+  const random = new Random(5, 'batch');
+  const ids = Int32Array.from({ length: rows * length }, () => random.below(model.vocabularySize));
+  const targets = ids.map((_, i) => (i % length === length - 1 ? -100 : ids[i + 1]!));
+  return {
+    rows,
+    length,
+    ids,
+    targets,
+    positions: Int32Array.from(ids, (_, i) => i % length),
+    segments: new Int32Array(ids.length).fill(1),
+    trainedTokens: targets.filter((target) => target >= 0).length,
+    tokens: ids.length,
+    sourceRows: [],
+  };
+}
+
+async function trains(variant: Variant, scenario: Scenario): Promise<void> {
+  const { checkpoint, model, settings, adaptsAll } = await settingsOf(variant, scenario);
+  if (!applies(variant, adaptsAll, model)) return;
+  const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+  try {
+    const weights = BaseWeights.of(runtime, checkpoint, model);
+    const plan = planAdapter(model, settings);
+    const trainer = await Trainer.create({
+      runtime,
+      model,
+      weights,
+      plan,
+      largestBatchTokens: 64,
+      settings: {
+        optim: 'adamw',
+        weight_decay: 0.1,
+        adam_beta1: 0.9,
+        adam_beta2: 0.999,
+        adam_epsilon: 1e-8,
+        max_grad_norm: 1,
+        settings: settings.settings,
+        seed: 3,
+        packing: false,
+        gradient_accumulation_steps: 1,
+        gradient_checkpointing: 'selective',
+      },
+    });
+    const batch = batchOf(model);
+    if (variant.traits.startsAtBase) await startsAtBase(runtime, model, weights, trainer, plan, batch);
+
+    // Away from the start, where one factor is zero and hides the other's gradient.
+    const values = plan.sites.size > 0 ? randomValues(plan, 0.2) : trainer.state.readAll();
+    trainer.state.writeAll(values);
+    await gradientsAreSlopes(trainer, values, batch);
+
+    for (let step = 1; step <= 3; step++) {
+      await trainer.accumulate(batch, batch.trainedTokens, false, step);
+      await trainer.update(step, 1e-2);
+    }
+    for (const { name } of plan.trained)
+      assert.notDeepEqual(trainer.state.read(name), values.get(name), `${name} moves`);
+    await frozenStay(runtime, model, weights, new Set(plan.replaced.keys()));
+    trainer.release();
+    weights.release();
+  } finally {
+    await runtime.close();
+  }
+}
+
+async function startsAtBase(
+  runtime: Runtime,
+  model: Model,
+  weights: BaseWeights,
+  trainer: Trainer,
+  plan: ReturnType<typeof planAdapter>,
+  batch: Batch,
+): Promise<void> {
+  const base = new Evaluator({ runtime, model, weights });
+  const parameters = { plan, slabs: trainer.state.slabs, bindings: trainer.state.parameterBindings() };
+  const adapted = new Evaluator({ runtime, model, weights, parameters });
+  const [expected, ours] = [await base.logits(batch), await adapted.logits(batch)];
+  const worst = ours.reduce((most, logit, i) => Math.max(most, Math.abs(logit - expected[i]!)), 0);
+  assert.ok(worst <= 1e-6, `the start differs from the base model by ${worst}`);
+  base.release();
+  adapted.release();
+}
+
+/** Every tensor's gradient along a random direction against fourth-order central differences of the loss. */
+async function gradientsAreSlopes(
+  trainer: Trainer,
+  values: ReadonlyMap<string, Float32Array>,
+  batch: Batch,
+): Promise<void> {
+  const lossAt = async (): Promise<number> => {
+    const { loss, extra } = await trainer.accumulate(batch, batch.trainedTokens, false, 1);
+    return loss + extra;
+  };
+  await lossAt();
+  const gradients = new Map([...values.keys()].map((name) => [name, trainer.state.read(name, 'gradient')]));
+  const random = new Random(9, 'directions');
+  for (const [name, centre] of values) {
+    const gradient = gradients.get(name)!;
+    const norm = Math.hypot(...gradient);
+    // Half along the gradient, so that the slope stands out; half anywhere, so that no direction is left out.
+    const noise = Float64Array.from(gradient, () => random.normal());
+    const noiseNorm = Math.hypot(...noise);
+    const direction = noise.map(
+      (x, i) => 0.7 * (x / noiseNorm) + (norm > 0 ? (0.7 * gradient[i]!) / norm : 0),
+    );
+    const slope = gradient.reduce((sum, g, i) => sum + g * direction[i]!, 0);
+    const h = 0.01;
+    const at = async (offset: number): Promise<number> => {
+      const moved = centre.map((x, i) => x + offset * direction[i]!);
+      trainer.state.writeAll(new Map(values).set(name, moved));
+      return lossAt();
+    };
+    const difference =
+      (8 * ((await at(h)) - (await at(-h))) - ((await at(2 * h)) - (await at(-2 * h)))) / (12 * h);
+    trainer.state.writeAll(values);
+    assert.ok(
+      Math.abs(difference - slope) <= 2e-2 * Math.abs(slope) + 3e-4,
+      `${name}: slope ${slope} by the gradient, ${difference} by differences`,
+    );
+  }
+}
+
+async function frozenStay(
+  runtime: Runtime,
+  model: Model,
+  weights: BaseWeights,
+  replaced: ReadonlySet<string>,
+): Promise<void> {
+  for (const { name } of modelTensors(model)) {
+    if (replaced.has(name)) continue;
+    const now = runtime.read(await weights.tensor(name)) as Float32Array;
+    assert.deepEqual(now, await weights.values(name), `${name} is frozen`);
+  }
+}
+
+async function saves(variant: Variant, scenario: Scenario): Promise<void> {
+  const { checkpoint, model, settings, adaptsAll } = await settingsOf(variant, scenario);
+  const plan = planAdapter(model, settings);
+  if (!adaptsAll || plan.sites.size === 0) return;
+  const values = randomValues(plan, 0.1);
+  const name = `${variant.id} ${scenario.name}`.replace(/\W+/g, '-');
+  const folder = join(scratch, name);
+  await writeResult(folder, { plan, values, baseFolder: checkpoint.folder }, []);
+  const loaded = await loadAdapter(folder, model);
+  assert.deepEqual(
+    new Map([...loaded.values].sort()),
+    new Map([...values].sort()),
+    'tensors are bit-equal after save and load',
+  );
+  assert.deepEqual(
+    [...loaded.plan.sites.values()].map(({ path, r, alpha }) => ({ path, r, alpha })),
+    [...plan.sites.values()].map(({ path, r, alpha }) => ({ path, r, alpha })),
+  );
+
+  if (!variant.loraForm) return;
+  const host = {
+    emit: () => {},
+    stopRequested: false,
+    cancelRequested: false,
+    takeCheckpointRequest: () => false,
+  };
+  const merged = await merge(
+    {
+      model: checkpoint.folder,
+      adapter: folder,
+      out: join(scratch, `${name}-merged`),
+      device: 'cpu',
+      threads: 1,
+    },
+    host,
+  );
+  assert.ok(merged.maxLogitDifference < 2e-5, `merged differs from unmerged by ${merged.maxLogitDifference}`);
+  assert.ok(merged.maxLogitDifference > 0, 'the comparison is one of two different programs');
+}
+
+async function counts(variant: Variant, scenario: Scenario): Promise<void> {
+  const { model, settings, adaptsAll, checkpoint } = await settingsOf(variant, scenario);
+  if (!applies(variant, adaptsAll, model)) return;
+  const given = {
+    model: checkpoint.folder,
+    dataset: 'x.jsonl',
+    max_length: 8,
+    per_device_train_batch_size: 1,
+  };
+  const source = parseRecipe(Buffer.from(JSON.stringify(given)), 'counts.lora.json', scratch);
+  const { recipe } = validateRecipe(source, catalogue);
+  const plan = planAdapter(model, settings);
+  const exact = [...randomValues(plan, 1).values()].reduce((sum, tensor) => sum + tensor.length, 0);
+  assert.equal(forecast(model, { ...recipe, ...settings }).trainableParameters, exact);
+}
+
+/** DoRA comes with its own variant. */
+for (const name of caseNames.filter((n) => !n.includes('dora'))) {
+  test(`${name}: PEFT's logits`, async () => {
+    const golden = await goldenCase(name);
+    const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+    try {
+      const ours = await logitsOf(runtime, golden.base, golden, golden.adapter);
+      const worst = largestDifference(golden, ours, golden.logits);
+      assert.ok(worst < 1e-5, `differs from PEFT by ${worst}`);
+    } finally {
+      await runtime.close();
+    }
+  });
+}
