@@ -5,6 +5,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { loadAdapter } from '../../src/engine/adapters/loaded';
+import { loraConfig } from '../../src/engine/adapters/peftConfig';
 import { readAdapterFolder } from '../../src/engine/adapters/peftFile';
 import { planAdapter } from '../../src/engine/adapters/plan';
 import { settingsOfPeft } from '../../src/engine/adapters/settings';
@@ -203,6 +204,24 @@ test('adapters add up, and two that hold the same whole tensor are refused', asy
   assertClose(both, (await reference.begin([text], 20, 64)).logits, 3e-5, 'two adapters');
   await assert.rejects(stepper.setAdapters([head, head]), /both hold a whole lm_head.weight/);
   reference.release();
+  stepper.release();
+  weights.release();
+});
+
+test('a tied head that an adapter replaces goes back to the embedding', async () => {
+  const { model, weights } = await open(join(models, 'llama-gqa-tied'));
+  const settings = { ...settingsOfPeft(loraConfig({ r: 4 }), ['q_proj']), modules_to_save: ['lm_head'] };
+  const plan = planAdapter(model, settings);
+  const values = new Map<string, Float32Array>();
+  for (const tensor of plan.trained)
+    values.set(tensor.name, new Float32Array(tensor.shape.reduce((a, b) => a * b, 1)));
+  const stepper = new Stepper({ runtime, model, weights });
+  const before = (await stepper.begin([[5, 9]], 20, 64)).logits.slice();
+  await stepper.setAdapters([{ plan, values, folder: 'zeros', warnings: [] }]);
+  const zero = (await stepper.begin([[5, 9]], 20, 64)).logits;
+  assert.ok(zero.every((logit) => logit === 0));
+  assert.equal(await stepper.setAdapters([]), false);
+  assert.deepEqual((await stepper.begin([[5, 9]], 20, 64)).logits, before);
   stepper.release();
   weights.release();
 });
