@@ -3,7 +3,7 @@ import type { Problem } from '../../protocol/errors';
 import { CheckpointError, raiseProblems } from '../errors';
 import { isJsonObject } from '../files/json';
 import type { Checkpoint } from './folder';
-import type { SafetensorsDType, TensorRef } from './safetensors';
+import { type SafetensorsDType, shorten, type TensorRef } from './safetensors';
 import { shownName } from './safetensorsHeader';
 
 export interface ExpectedTensor {
@@ -80,7 +80,7 @@ export function verifyTensors(
     CheckpointError,
     'checkpoint-tensors-mismatch',
     `The tensors of ${folder} are not those of its config.json:`,
-    problems,
+    shorten(problems, 200),
     remedyFor(config),
   );
 }

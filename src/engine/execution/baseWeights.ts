@@ -8,6 +8,21 @@ import { invariant } from '../errors';
 import { type Model, modelTensors } from '../models/architecture';
 import type { DeviceTensor, MappedFile, Runtime } from '../session';
 
+/**
+ * The checkpoint's tensors under the model's names. Reads no weights.
+ * @throws CheckpointError that lists every difference between the two.
+ */
+export function tensorsOf(checkpoint: Checkpoint, model: Model): ReadonlyMap<string, TensorRef> {
+  const expected = modelTensors(model);
+  const resolved = resolveNames(checkpoint.tensors, expected, model.basePrefix);
+  // A tied head may be stored all the same; it is the embedding again.
+  const tiedHead = (name: string): boolean => model.tied && name === 'lm_head.weight';
+  verifyTensors({ ...checkpoint, tensors: resolved }, expected, {
+    ignorable: (name) => model.ignorable.test(name) || tiedHead(name),
+  });
+  return resolved;
+}
+
 export class BaseWeights {
   readonly #loaded = new Map<string, Promise<DeviceTensor>>();
   readonly #files = new Map<string, MappedFile>();
@@ -19,14 +34,7 @@ export class BaseWeights {
 
   /** Checks the checkpoint against the model; raises one CheckpointError that lists every difference. */
   static of(runtime: Runtime, checkpoint: Checkpoint, model: Model): BaseWeights {
-    const expected = modelTensors(model);
-    const resolved = resolveNames(checkpoint.tensors, expected, model.basePrefix);
-    // A tied head may be stored all the same; it is the embedding again.
-    const tiedHead = (name: string): boolean => model.tied && name === 'lm_head.weight';
-    verifyTensors({ ...checkpoint, tensors: resolved }, expected, {
-      ignorable: (name) => model.ignorable.test(name) || tiedHead(name),
-    });
-    return new BaseWeights(runtime, resolved);
+    return new BaseWeights(runtime, tensorsOf(checkpoint, model));
   }
 
   /** The tensor on the device, fp32. */

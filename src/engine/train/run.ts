@@ -19,7 +19,7 @@ import {
 } from '../data';
 import { elements } from '../dtype';
 import { RunError, SessionError, UserError } from '../errors';
-import { BaseWeights } from '../execution/baseWeights';
+import { BaseWeights, tensorsOf } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { type Model, modelTensors } from '../models/architecture';
 import { modelFromConfig } from '../models/registry';
@@ -67,6 +67,7 @@ async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inputs> {
   report('reading', 'Reading the checkpoint');
   const checkpoint = await openCheckpoint(recipe.model);
   const model = modelFromConfig(checkpoint.config);
+  tensorsOf(checkpoint, model);
   const plan = planAdapter(model, recipe);
   const tokenizer = await loadTokenizer(checkpoint.folder);
   report('tokenizing', 'Reading and tokenizing the data');
