@@ -53,7 +53,7 @@ export interface DecoderTraits {
 export function decoderModel(config: ConfigReader, traits: DecoderTraits): Model {
   const hiddenSize = config.integer('hidden_size');
   const intermediateSize = config.integer('intermediate_size');
-  const layers = config.integer('num_hidden_layers');
+  const layers = config.layers('num_hidden_layers');
   const heads = config.integer('num_attention_heads');
   const keyValueHeads = config.integer('num_key_value_heads', heads);
   const headSize = config.integer('head_dim', Math.max(1, Math.floor(hiddenSize / heads)));

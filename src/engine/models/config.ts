@@ -9,17 +9,24 @@ export class ConfigReader {
   constructor(private readonly config: Record<string, unknown>) {}
 
   /** A positive whole number; `fallback` where the key is absent or null. */
-  integer(key: string, fallback?: number): number {
+  integer(key: string, fallback?: number, maximum = 2 ** 31 - 1): number {
     const value = this.config[key] ?? fallback;
-    if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value < 2 ** 31) return value;
-    this.problem(key, 'a positive whole number', value);
+    const whole = typeof value === 'number' && Number.isInteger(value) && value > 0;
+    if (whole && value <= maximum) return value;
+    this.problem(key, whole ? `at most ${maximum}` : 'a positive whole number', value);
     return fallback ?? 1;
   }
 
+  /** How many layers; bounded, because modules are made for each before any tensor is looked for. */
+  layers(key: string, fallback?: number): number {
+    return this.integer(key, fallback, 10_000);
+  }
+
+  /** A number from 0 on, such as an epsilon. */
   number(key: string, fallback?: number): number {
     const value = this.config[key] ?? fallback;
-    if (typeof value === 'number' && Number.isFinite(value)) return value;
-    this.problem(key, 'a number', value);
+    if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+    this.problem(key, 'a number from 0 on', value);
     return fallback ?? 1;
   }
 

@@ -10,7 +10,7 @@ export const gpt2: Architecture = {
   model(json) {
     const config = new ConfigReader(json);
     const hiddenSize = config.integer('n_embd', 768);
-    const layers = config.integer('n_layer', 12);
+    const layers = config.layers('n_layer', 12);
     const heads = config.integer('n_head', 12);
     const intermediateSize = config.integer('n_inner', 4 * hiddenSize);
     const vocabularySize = config.integer('vocab_size', 50257);

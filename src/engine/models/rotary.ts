@@ -31,8 +31,10 @@ export function readRotary(config: ConfigReader, settings: RotarySettings, defau
     config.problem('rope_scaling.rope_type', `one of ${types.join(', ')}`, declared);
     return rotary('default', theta, {}, settings);
   }
+  config.check(theta > 0, 'rope_theta', `expected a number above 0, found ${theta}`);
   for (const key of neededKeys[type]) {
-    if (numberIn(section, key) === undefined) config.problem(`rope_scaling.${key}`, 'a number', section[key]);
+    if (!((numberIn(section, key) ?? 0) > 0))
+      config.problem(`rope_scaling.${key}`, 'a number above 0', section[key]);
   }
   return rotary(type, theta, section, settings);
 }
