@@ -1,4 +1,5 @@
 // Turns what the operating system says about a disk (an errno) into a RunError that names the path and the remedy. Knows nothing of what is being written.
+import { readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { RunError, UserError, type UserErrorOptions } from '../errors';
 
@@ -102,12 +103,33 @@ export function readError(
   const errno = errnoOf(error);
   if (!errno) return error;
   const missing = errno === 'ENOENT' || errno === 'ENOTDIR';
+  const target = missing ? linkTarget(path) : undefined;
+  if (target !== undefined) {
+    // In a hub cache the file itself lies elsewhere; where it was cleared away, the link stays.
+    return new ErrorClass({
+      code: `${prefix}-missing`,
+      message: `${path} is a link to ${target}, which does not exist.`,
+      remedy: `Download ${basename(path)} again, or put back what the link leads to.`,
+      cause: error,
+    });
+  }
   return new ErrorClass({
     code: missing ? `${prefix}-missing` : `${prefix}-unreadable`,
-    message: missing ? `${path} does not exist.` : `${path} cannot be read (${errno}).`,
+    message: missing
+      ? `${path} does not exist.`
+      : `${path} ${errno === 'EISDIR' ? 'is a folder where a file is expected' : 'cannot be read'} (${errno}).`,
     remedy: missing
       ? `Put ${basename(path)} there or give another path.`
       : 'Check that it is what its name says and that you may read it.',
     cause: error,
   });
+}
+
+/** Where a symbolic link leads; undefined for anything else. */
+function linkTarget(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
 }
