@@ -65,7 +65,12 @@ export async function locateCheckpoint(path: string): Promise<string> {
   }
   if (!found.isDirectory()) {
     if (given.toLowerCase().endsWith('.gguf')) throw ggufError(given);
-    return dirname(given);
+    if (/\.(safetensors|json|bin|pth?|ckpt|h5|msgpack|onnx)$/i.test(given)) return dirname(given);
+    throw new CheckpointError({
+      code: 'checkpoint-not-a-folder',
+      message: `${given} is a file and no part of a checkpoint.`,
+      remedy: 'Give the folder that holds config.json and model.safetensors.',
+    });
   }
   const names = await namesIn(given, CheckpointError, 'checkpoint-folder');
   if (names.includes('snapshots') && !names.includes('config.json')) return snapshotOf(given);
