@@ -1,6 +1,7 @@
 // The call `evaluate`: mean loss per token and perplexity of a model, with or without an adapter, on a dataset.
 import type { EngineHost, EvaluateParams, EvaluateResult } from '../../protocol/trainer';
 import { loadAdapter } from '../adapters/loaded';
+import { requireFinite } from '../checkpoint/finite';
 import { openCheckpoint } from '../checkpoint/folder';
 import { loadTokenizer, planBatches, prepareData } from '../data';
 import { RunError } from '../errors';
@@ -64,7 +65,11 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
       tokens += batch.trainedTokens;
     }
     const loss = sum / tokens;
-    if (!Number.isFinite(loss)) throw notFinite(loss, params);
+    if (!Number.isFinite(loss)) {
+      // The likeliest cause is the checkpoint itself; it then names the tensors.
+      await requireFinite(checkpoint.tensors.values());
+      throw notFinite(loss, params);
+    }
     return { loss, perplexity: Math.exp(loss), tokens };
   } finally {
     clearInterval(cancel);
