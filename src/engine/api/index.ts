@@ -14,9 +14,9 @@ function notYet<M extends TrainerMethod>(method: M): EngineApi[M] {
 }
 
 export { train } from '../train/run';
-export const evaluate = notYet('evaluate');
-export const generate = notYet('generate');
+export { evaluate } from './evaluate';
+export { generate } from './generate';
+export { merge } from './merge';
 export const estimate = notYet('estimate');
 export const inspect = notYet('inspect');
-export const merge = notYet('merge');
 export const doctor = notYet('doctor');
