@@ -3,7 +3,8 @@
 //
 // Rows are right-padded: row b has `last[b] + 1` real positions after the call, and what lies beyond is neither read nor
 // kept (the next call writes over it). Rotation happens before the operator, as in training, so that every rotary scaling
-// and head size has one implementation.
+// and head size has one implementation. ORT runs the operator in fp32 on the CPU and WebGPU; its CUDA kernel takes 16-bit
+// floats only, so that fp32 graphs on CUDA send it to the CPU.
 import type { GraphBuilder } from '../graph/builder';
 import { float, type GraphOutput, type Value } from '../graph/graph';
 import type { AttentionCall, Forward } from './architecture';
