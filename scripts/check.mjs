@@ -1,6 +1,7 @@
-// Every static check: format and lint, types.
+// Every static check: format and lint, types of the engine, the extension and the panels.
 import { install, run } from './setup.mjs';
 
 install();
 run('npx', ['--no-install', 'biome', 'check', '.']);
-run('npx', ['--no-install', 'tsc', '-p', '.']);
+for (const project of ['tsconfig.json', 'tsconfig.extension.json', 'tsconfig.webview.json'])
+  run('npx', ['--no-install', 'tsc', '-p', project]);

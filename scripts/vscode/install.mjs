@@ -11,7 +11,11 @@ import { findChromium, home, isInstalled, serverNode, stamp, versions } from './
 export class HarnessUnavailable extends Error {}
 
 function attempt(command, args, options = {}) {
-  const result = spawnSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8', ...options });
+  const result = spawnSync(command, args, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    encoding: 'utf8',
+    ...options,
+  });
   if (result.error) return result.error.message;
   if (result.status === 0) return undefined;
   return (result.stderr ?? '').trim().split('\n').slice(-5).join('\n') || `exit code ${result.status}`;
@@ -20,7 +24,9 @@ function attempt(command, args, options = {}) {
 function installChromium() {
   if (findChromium() !== undefined) return;
   if (spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status !== 0)
-    throw new HarnessUnavailable('there is no Chromium, and no apt-get to install it with (set CHROMIUM to its path)');
+    throw new HarnessUnavailable(
+      'there is no Chromium, and no apt-get to install it with (set CHROMIUM to its path)',
+    );
   console.log('Installing Chromium …');
   const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
   const apt = (...args) => {
@@ -31,7 +37,9 @@ function installChromium() {
   const packages = ['install', '-y', '--no-install-recommends', 'chromium', 'fonts-dejavu-core'];
   const failure = apt('update') ?? apt(...packages);
   if (failure !== undefined || findChromium() === undefined)
-    throw new HarnessUnavailable(`Chromium could not be installed: ${failure ?? 'its executable is missing'}`);
+    throw new HarnessUnavailable(
+      `Chromium could not be installed: ${failure ?? 'its executable is missing'}`,
+    );
 }
 
 function npmInstall(cwd) {
@@ -70,7 +78,9 @@ function prune(vscode) {
 export function ensureInstalled() {
   if (isInstalled() && findChromium() !== undefined) return;
   if (process.platform !== 'linux' || process.arch !== 'x64')
-    throw new HarnessUnavailable(`the browser-based VS Code is set up for Linux x64, and this is ${process.platform} ${process.arch}`);
+    throw new HarnessUnavailable(
+      `the browser-based VS Code is set up for Linux x64, and this is ${process.platform} ${process.arch}`,
+    );
   installChromium();
   if (isInstalled()) return;
   console.log(`Installing the browser-based VS Code into ${home} (about 350 MB, once) …`);

@@ -13,7 +13,9 @@ class Logger {
   }
   write(level, text) {
     if (level < this.level || this.path === undefined) return;
-    const line = this.bare ? text : `${new Date().toISOString().replace('T', ' ').slice(0, -1)} [${levels[level]}] ${text}\n`;
+    const line = this.bare
+      ? text
+      : `${new Date().toISOString().replace('T', ' ').slice(0, -1)} [${levels[level]}] ${text}\n`;
     try {
       appendFileSync(this.path, line);
     } catch {

@@ -30,6 +30,8 @@ export interface TrainerOptions {
   /** Called for every line that the trainer writes to its standard error or output: native libraries' logs. */
   onLog?: (line: string) => void;
   env?: NodeJS.ProcessEnv;
+  /** The Node that runs it; this process's own unless told. */
+  execPath?: string;
 }
 
 interface Pending {
@@ -65,6 +67,7 @@ export class TrainerClient {
     this.child = fork(program, [], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: options.env ?? process.env,
+      ...(options.execPath === undefined ? {} : { execPath: options.execPath }),
       // Flags of this process (a debugger, a loader) are not the trainer's.
       execArgv: ['--enable-source-maps'],
     });
