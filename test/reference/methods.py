@@ -543,6 +543,48 @@ CASES = {
     "gpt2-vera-regenerated": case(
         GPT2, "vera", VeraConfig, lr=3e-2, r=8, d_initial=0.2, projection_prng_key=0, save_projection=False,
         note="The same run as gpt2-vera, whose files hold the projections that this one's lack."),
+    "llama-lora-fa": case(
+        LLAMA, "lora-fa", lr=5e-3, optimizer="adamw_on_b", note="The paper's form: A frozen, AdamW on B."),
+    "gpt2-lora-fa": case(GPT2, "lora-fa", lr=5e-3, optimizer="adamw_on_b"),
+    "llama-lora-fa-peft": case(
+        LLAMA, "lora-fa", lr=5e-3, optimizer="lorafa", rank_pattern={"down_proj": 3},
+        note="PEFT's optimizer, its product in float32; bf16Losses are those of its product in bfloat16."),
+    "gpt2-lora-fa-peft": case(
+        GPT2, "lora-fa", lr=5e-3, optimizer="lorafa",
+        note="PEFT's optimizer, its product in float32; bf16Losses are those of its product in bfloat16."),
+    "llama-lora-plus": case(
+        LLAMA, "lora-plus", lr=1e-3, optimizer="loraplus", options=dict(loraplus_lr_ratio=8.0),
+        schedule="linear"),
+    "llama-lora-plus-embedding": case(
+        LLAMA | dict(targets=["q_proj", "embed_tokens"]), "lora-plus", lr=1e-3, optimizer="loraplus", use_dora=True,
+        options=dict(loraplus_lr_ratio=8.0, loraplus_lr_embedding=2e-3), lora_alpha=4,
+        note="Embedding factors and their magnitude have their own rate; the others' magnitudes are 1-D: rate of B."),
+    "gpt2-lora-plus": case(
+        GPT2 | dict(targets=["mlp.c_fc", "mlp.c_proj"]), "lora-plus", lr=1e-3, optimizer="loraplus", bias="lora_only", weight_decay=0.05,
+        options=dict(loraplus_lr_ratio=8.0), note="Biases are 1-D: the rate of B, without decay."),
+    "llama-adalora": case(
+        LLAMA, "adalora", AdaLoraConfig, lr=1e-2, init_r=6, target_r=2, lora_alpha=12, total_step=STEPS, tinit=6,
+        tfinal=10, deltaT=3, beta1=0.85, beta2=0.85, orth_reg_weight=0.1),
+    "gpt2-adalora": case(
+        GPT2, "adalora", AdaLoraConfig, lr=1e-2, init_r=5, target_r=2, lora_alpha=16, total_step=STEPS, tinit=4,
+        tfinal=12, deltaT=1, beta1=0.85, beta2=0.9, orth_reg_weight=0.5),
+    "llama-pissa": case(LLAMA, "pissa", lr=2e-3, prepare=peft_initialiser, init_lora_weights="pissa", **RESIDUAL),
+    "llama-pissa-scaled": case(
+        LLAMA, "pissa", lr=2e-3, prepare=peft_initialiser, init_lora_weights="pissa", lora_alpha=12, use_rslora=False,
+        note="s = 3: the factors are divided by its root."),
+    "llama-pissa-niter-4": case(
+        LLAMA, "pissa", lr=2e-3, prepare=peft_initialiser, init_lora_weights="pissa_niter_4", **RESIDUAL),
+    "gpt2-pissa": case(GPT2, "pissa", lr=2e-3, prepare=peft_initialiser, init_lora_weights="pissa", **RESIDUAL),
+    "gpt2-pissa-niter-4": case(
+        GPT2, "pissa", lr=2e-3, prepare=peft_initialiser, init_lora_weights="pissa_niter_4", **RESIDUAL),
+    "llama-olora": case(LLAMA, "olora", lr=2e-3, prepare=peft_initialiser, init_lora_weights="olora"),
+    "gpt2-olora": case(
+        GPT2, "olora", lr=2e-3, prepare=by_formula(olora),
+        note="PEFT ignores Conv1D's layout and crashes; these factors are those of W [out, in]."),
+    "llama-milora": case(
+        LLAMA, "milora", lr=2e-3, prepare=by_formula(milora), note="Not in PEFT: factors by the formula.", **RESIDUAL),
+    "gpt2-milora": case(
+        GPT2, "milora", lr=2e-3, prepare=by_formula(milora), note="Not in PEFT: factors by the formula.", **RESIDUAL),
 }
 
 if __name__ == "__main__":
