@@ -1,0 +1,149 @@
+// Looks at a PEFT adapter without its base model: settings, tensors with their norms, how far every module moved.
+import type { Problem } from '../../protocol/errors';
+import type { InspectedTensor, InspectResult } from '../../protocol/trainer';
+import { matchModules } from '../adapters/match';
+import type { LoraConfig } from '../adapters/peftConfig';
+import { type AdapterTensor, readAdapterFolder } from '../adapters/peftFile';
+import { parseName } from '../adapters/peftNames';
+import { variantOf } from '../adapters/registry';
+import { settingsOfPeft } from '../adapters/settings';
+import type { Site } from '../adapters/variant';
+import { findNonFinite } from '../checkpoint/finite';
+import { shownName } from '../checkpoint/safetensorsHeader';
+import { elements } from '../dtype';
+import { frobeniusNorm, productNorm } from './norms';
+
+/** Below this share of ‖A‖·‖B‖ a product is rounding alone: orthogonal starts have BA = 0 with both factors there. */
+const still = 1e-6;
+
+/** Lists ΔW of every module (`ΔW <path>`) before the file's tensors. */
+export async function inspectAdapter(path: string): Promise<InspectResult> {
+  const { folder, config, tensors, warnings } = await readAdapterFolder(path, { acceptsBaseChange: true });
+  const problems: Problem[] = warnings.map((message) => ({ where: folder, message }));
+  const values = new Map<string, Float32Array>();
+  const listed: InspectedTensor[] = [];
+  for (const tensor of tensors.values()) {
+    const data = await tensor.read();
+    const bad = findNonFinite(data);
+    if (bad) {
+      problems.push({
+        where: shownName(tensor.name),
+        message: `holds ${bad.nan} NaN and ${bad.infinite} infinite values, the first at element ${bad.firstIndex}`,
+        remedy: 'Take an earlier checkpoint of the run, or the adapter from its source again.',
+      });
+    }
+    if (parseName(tensor.name)?.parameter) values.set(tensor.name, data);
+    listed.push({
+      name: tensor.name,
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      norm: bad ? null : frobeniusNorm(data),
+    });
+  }
+  const modules = config.use_dora ? [] : deltas(config, tensors, values);
+  const unmoved = modules.filter((module) => module.unmoved);
+  if (unmoved.length > 0) {
+    problems.push({
+      where: folder,
+      message: `${unmoved.length} of ${modules.length} modules never moved (ΔW = 0): ${unmoved
+        .slice(0, 5)
+        .map((module) => module.path)
+        .join(', ')}${unmoved.length > 5 ? ', …' : ''}.`,
+      remedy:
+        'Check that the run trained these modules; an adapter that was only initialised changes nothing.',
+    });
+  }
+  const moved = modules.map((module) => module.norm).filter((norm) => norm !== null);
+  const parameters = [...tensors.values()].reduce((sum, tensor) => sum + elements(tensor.shape), 0);
+  const targets = config.target_modules;
+  const count = modules.length > 0 ? modules.length : adaptedPaths(tensors).length;
+  return {
+    kind: 'adapter',
+    path: folder,
+    summary: `${config.use_dora ? 'DoRA' : 'LoRA'} adapter, r ${config.r}, on ${count} modules, ${parameters} parameters`,
+    facts: {
+      peft_type: config.peft_type,
+      base_model_name_or_path: config.base_model_name_or_path,
+      r: config.r,
+      lora_alpha: config.lora_alpha,
+      lora_dropout: config.lora_dropout,
+      use_rslora: config.use_rslora,
+      use_dora: config.use_dora,
+      bias: config.bias,
+      init_lora_weights: String(config.init_lora_weights),
+      target_modules: Array.isArray(targets) ? targets.join(', ') : targets,
+      modules_to_save: config.modules_to_save?.join(', ') ?? null,
+      modules: count,
+      parameters,
+      bytes: [...tensors.values()].reduce((sum, tensor) => sum + tensor.ref.bytes, 0),
+      dtype: [...new Set([...tensors.values()].map((tensor) => tensor.dtype))].join(', '),
+      'largest ΔW': moved.length > 0 ? Math.max(...moved) : null,
+      'smallest ΔW': moved.length > 0 ? Math.min(...moved) : null,
+    },
+    tensors: [
+      ...modules.map(({ path: module, shape, norm }) => ({
+        name: `ΔW ${module}`,
+        dtype: 'F32',
+        shape,
+        norm,
+      })),
+      ...listed,
+    ],
+    problems,
+  };
+}
+
+interface Delta {
+  path: string;
+  shape: readonly number[];
+  /** ‖ΔW‖; null where a factor is not finite. */
+  norm: number | null;
+  unmoved: boolean;
+}
+
+/** ‖ΔW‖ of every adapted module, from the method's own LoRA form. */
+function deltas(
+  config: LoraConfig,
+  tensors: ReadonlyMap<string, AdapterTensor>,
+  values: ReadonlyMap<string, Float32Array>,
+): Delta[] {
+  const settings = settingsOfPeft(config, []);
+  const variant = variantOf(settings.adapter);
+  const { r, lora_alpha, rank_pattern, alpha_pattern } = config;
+  const paths = adaptedPaths(tensors);
+  if (!variant.loraForm || paths.length === 0) return [];
+  const { targets } = matchModules(
+    { r, lora_alpha, rank_pattern, alpha_pattern, target_modules: paths },
+    paths.map((path) => ({ path, kind: 'linear' as const })),
+  );
+  return targets.map(({ path, r: rank, alpha }) => {
+    const site = siteOf(path, rank, alpha, tensors);
+    const form = variant.loraForm!(site, (name) => values.get(`base_model.model.${path}.${name}`)!, settings);
+    const shape = [site.outFeatures, site.inFeatures];
+    if (findNonFinite(form.a) || findNonFinite(form.b)) return { path, shape, norm: null, unmoved: false };
+    const norm = productNorm(form.b, form.a, form.rank);
+    return { path, shape, norm, unmoved: norm <= still * frobeniusNorm(form.a) * frobeniusNorm(form.b) };
+  });
+}
+
+function adaptedPaths(tensors: ReadonlyMap<string, AdapterTensor>): string[] {
+  const paths = new Set<string>();
+  for (const name of tensors.keys()) {
+    const parsed = parseName(name);
+    if (parsed?.parameter) paths.add(parsed.module);
+  }
+  return [...paths];
+}
+
+/** The module as its tensors describe it; whether it is a Linear or a Conv1D shows only in the base model. */
+function siteOf(path: string, r: number, alpha: number, tensors: ReadonlyMap<string, AdapterTensor>): Site {
+  const shapeOf = (parameter: string) => tensors.get(`base_model.model.${path}.${parameter}`)?.shape;
+  const embedded = shapeOf('lora_embedding_A');
+  const inFeatures = (embedded ?? shapeOf('lora_A.weight'))![1]!;
+  const outFeatures = shapeOf(embedded ? 'lora_embedding_B' : 'lora_B.weight')![0]!;
+  const weight = `${path}.weight`;
+  const module: Site['module'] = embedded
+    ? { kind: 'embedding', path, rows: inFeatures, width: outFeatures, weight, tokens: true }
+    : { kind: 'linear', path, inFeatures, outFeatures, bias: false, weight };
+  return { module, path, inFeatures, outFeatures, r, alpha };
+}
