@@ -50,7 +50,8 @@ export async function inspectDataset(path: string): Promise<InspectResult> {
       if (error instanceof RowProblem) report(where, error);
       else if (error instanceof DataError) {
         shapeKnown = false;
-        report(path, error);
+        // The error names the file itself, which the list does too.
+        report(path, { message: error.message.replace(`${path}: `, ''), remedy: error.remedy });
       } else throw error;
     }
   }

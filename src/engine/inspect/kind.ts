@@ -40,8 +40,12 @@ async function ofFolder(path: string): Promise<Found> {
     return { kind: 'adapter', path };
   if (isRun(path)) return { kind: 'run', path };
   const isModel = (name: string): boolean =>
-    name === 'config.json' || name === 'snapshots' || /\.(safetensors|gguf|pth)$|^pytorch_model/.test(name);
+    name === 'config.json' ||
+    name === 'snapshots' ||
+    /^model.*\.safetensors(\.index\.json)?$|\.(gguf|pth)$|^pytorch_model/.test(name);
   if (names.some(isModel)) return { kind: 'checkpoint', path };
+  // Whose format it is, or what is missing, is told by the adapter's reader.
+  if (names.some((name) => name.endsWith('.safetensors'))) return { kind: 'adapter', path };
   for (const name of names) {
     const inside = await readdir(resolve(path, name)).catch((): string[] => []);
     if (inside.includes('adapter_config.json')) return { kind: 'adapter', path };

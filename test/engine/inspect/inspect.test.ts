@@ -246,8 +246,18 @@ test('a fresh adapter of ours has no problems', async (t) => {
 });
 
 const shared = sharedData('adapters');
-test('adapters of other makers are read or refused by name', { skip: shared === undefined }, async () => {
-  const peft = await inspect({ path: sharedData('stories260k')! });
-  assert.equal(peft.kind, 'checkpoint');
-  assert.deepEqual(peft.problems, []);
+test('real adapters of other makers are read, or refused by name', {
+  skip: shared === undefined,
+}, async () => {
+  const of = (name: string) => inspect({ path: join(shared!, name) });
+  assert.equal((await of('peft-gpt2')).facts.modules, 36);
+  assert.deepEqual((await of('peft-trl')).problems, []);
+  const refused = { class: AdapterError, code: 'adapter-format-unsupported' };
+  await fails(() => of('mlx'), { ...refused, says: ['MLX'] });
+  await fails(() => of('diffusers-lora'), { ...refused, says: ['Stable Diffusion'] });
+  await fails(() => of('peft-bloom-bin'), {
+    class: AdapterError,
+    code: 'pickle-adapter',
+    says: ['adapter_model.bin'],
+  });
 });
