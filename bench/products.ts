@@ -90,7 +90,7 @@ async function main(): Promise<void> {
   const { graph } = gradientGraph({
     model,
     plan,
-    slabs: planSlabs(plan.trained),
+    slabs: planSlabs(plan.tensors),
     rows: Number(values.batch),
     length: Number(values.length),
     packing: false,

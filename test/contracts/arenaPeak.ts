@@ -28,7 +28,7 @@ export async function arenaPeak(o: PeakOptions): Promise<{ graph: Graph; peakByt
   const { graph } = gradientGraph({
     model,
     plan,
-    slabs: planSlabs(plan.trained),
+    slabs: planSlabs(plan.tensors),
     rows,
     length,
     packing: false,

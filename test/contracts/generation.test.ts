@@ -149,7 +149,7 @@ test('a method in its own form gives the same logits as its LoRA form', async ()
   // A training run's state, bound as it is.
   const file = await readAdapterFolder(join(folder, 'adapter'));
   const plan = planAdapter(model, settingsOfPeft(file.config, model.defaultTargets));
-  const slabs = planSlabs(plan.trained);
+  const slabs = planSlabs(plan.tensors);
   const bindings = slabs.map((slab) => {
     const data = new Float32Array(slab.length);
     for (const { tensor, offset } of slab.entries)
@@ -213,7 +213,7 @@ test('a tied head that an adapter replaces goes back to the embedding', async ()
   const settings = { ...settingsOfPeft(loraConfig({ r: 4 }), ['q_proj']), modules_to_save: ['lm_head'] };
   const plan = planAdapter(model, settings);
   const values = new Map<string, Float32Array>();
-  for (const tensor of plan.trained)
+  for (const tensor of plan.tensors)
     values.set(tensor.name, new Float32Array(tensor.shape.reduce((a, b) => a * b, 1)));
   const stepper = new Stepper({ runtime, model, weights });
   const before = (await stepper.begin([[5, 9]], 20, 64)).logits.slice();

@@ -67,7 +67,7 @@ export async function openGolden(
   const planned = planAdapter(model, settings);
   const plan =
     expected.grouping === 'one'
-      ? { ...planned, trained: planned.trained.map((t) => ({ ...t, group: { ...t.group, decay: true } })) }
+      ? { ...planned, tensors: planned.tensors.map((t) => ({ ...t, group: { ...t.group, decay: true } })) }
       : planned;
   const { optimizer, schedule } = expected;
   const trainer = await Trainer.create({
@@ -92,7 +92,7 @@ export async function openGolden(
   });
   if (initial) {
     const values = new Map<string, Float32Array>();
-    for (const { name: tensor } of plan.trained) {
+    for (const { name: tensor } of plan.tensors) {
       values.set(tensor, await initial.tensors.get(`base_model.model.${tensor}`)!.read());
     }
     trainer.state.writeAll(values);

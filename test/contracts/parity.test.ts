@@ -45,7 +45,7 @@ async function compare(name: string, checkpointing: 'none' | 'selective' | 'full
     const key = isAdapter(plan) ? `base_model.model.${tensor}` : tensor;
     const entry = finals.get(key)!;
     const want = 'read' in entry ? await entry.read() : await readTensor(entry);
-    const width = values.length / plan.trained.find((t) => t.name === tensor)!.shape[0]!;
+    const width = values.length / plan.tensors.find((t) => t.name === tensor)!.shape[0]!;
     const skipped = expected.undetermined.filter((u) => u.name === key);
     values.forEach((value, i) => {
       const row = Math.floor(i / width);

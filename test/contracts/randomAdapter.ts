@@ -16,7 +16,7 @@ export function adapterSettings(model: Model, given: Partial<AdapterSettings> = 
 export function randomValues(plan: AdapterPlan, scale: number, seed = 1): Map<string, Float32Array> {
   const random = new Random(seed, 'adapter values');
   return new Map(
-    plan.trained.map(({ name, shape }) => [
+    plan.tensors.map(({ name, shape }) => [
       name,
       Float32Array.from({ length: elements(shape) }, () => scale * random.normal()),
     ]),

@@ -150,7 +150,7 @@ async function trains(variant: Variant, scenario: Scenario): Promise<void> {
       await trainer.accumulate(batch, batch.trainedTokens, false, step);
       await trainer.update(step, 1e-2);
     }
-    for (const { name } of plan.trained)
+    for (const { name } of plan.tensors)
       assert.notDeepEqual(trainer.state.read(name), values.get(name), `${name} moves`);
     await frozenStay(runtime, model, weights, new Set(plan.replaced.keys()));
     trainer.release();

@@ -15,7 +15,7 @@ import { settingsOfPeft } from './settings';
 /** An adapter that fits a model. */
 export interface LoadedAdapter {
   plan: AdapterPlan;
-  /** By the names in `plan.trained` (and `plan.frozen`, where the file holds them), in the file's layout, fp32. */
+  /** By the names in `plan.tensors`, in the file's layout, fp32. */
   values: ReadonlyMap<string, Float32Array>;
   /** Where it was found, absolute. */
   folder: string;
@@ -79,7 +79,7 @@ function withoutLostBiases(
   return {
     plan: {
       ...plan,
-      trained: plan.trained.filter(({ name }) => !biases.has(name)),
+      tensors: plan.tensors.filter(({ name }) => !biases.has(name)),
       replaced: new Map([...plan.replaced].filter(([, name]) => !biases.has(name))),
     },
     warnings: [
@@ -103,8 +103,8 @@ function assign(
   const found = new Map<string, AdapterTensor>();
   const problems: Problem[] = [];
   const used = new Set<string>();
-  const needed = new Set(plan.trained.map(({ name }) => name));
-  for (const { name, shape } of [...plan.trained, ...plan.frozen]) {
+  const needed = new Set(plan.tensors.map(({ name }) => name));
+  for (const { name, shape } of plan.tensors) {
     const key = namesOf(name).find((n) => file.tensors.has(n));
     const tensor = key === undefined ? undefined : file.tensors.get(key)!;
     if (!tensor) {

@@ -5,7 +5,7 @@
 import { Random } from '../random';
 import { initialisationOf } from './initialisation';
 import type { AdapterSettings } from './settings';
-import type { Site, TrainedTensor, Variant } from './variant';
+import type { PlannedTensor, Site, Variant } from './variant';
 
 export const lora: Variant = {
   id: 'lora',
@@ -87,7 +87,7 @@ export const lora: Variant = {
             },
           ]
         : []),
-    ] satisfies TrainedTensor[];
+    ] satisfies PlannedTensor[];
   },
 
   apply(c, x, settings) {

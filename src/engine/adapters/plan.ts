@@ -1,4 +1,4 @@
-// Decides what a run trains: which modules get an adapter, which base tensors train as they are. Comes in: a model and a
+// Decides what a run trains: which modules get an adapter, which base tensors train as they are. Comes in: a model and
 // settings. Goes out: sites and trained tensors, by name. Knows no runtime and no values.
 
 import { AdapterError } from '../errors';
@@ -12,16 +12,15 @@ import {
 import { type MatchOptions, type MatchResult, type ModuleInfo, matchModules } from './match';
 import { variantOf } from './registry';
 import type { AdapterSettings } from './settings';
-import type { FrozenTensor, ParameterGroup, Site, TrainedTensor, Variant } from './variant';
+import type { ParameterGroup, PlannedTensor, Site, Variant } from './variant';
 
 export interface AdapterPlan {
   variant: Variant;
   settings: AdapterSettings;
   /** By module path. */
   sites: ReadonlyMap<string, Site>;
-  /** Everything that trains, adapters before saved modules before biases. */
-  trained: readonly TrainedTensor[];
-  frozen: readonly FrozenTensor[];
+  /** What the run trains and what its adapters keep: adapters before saved modules before biases. */
+  tensors: readonly PlannedTensor[];
   /** Base parameter (`<module path>.weight`, `.bias`) → name of the trained tensor that stands in for it. */
   replaced: ReadonlyMap<string, string>;
   unmatched: MatchResult['unmatched'];
@@ -61,23 +60,25 @@ export function planAdapter(model: Model, settings: AdapterSettings): AdapterPla
       remedy: 'Take these modules out of target_modules.',
     });
   }
-  const trained: TrainedTensor[] = [...sites.values()].flatMap((site) => variant.parameters(site, settings));
+  const tensors: PlannedTensor[] = [
+    ...(variant.shared?.([...sites.values()], settings) ?? []),
+    ...[...sites.values()].flatMap((site) => variant.parameters(site, settings)),
+  ];
   const replaced = new Map<string, string>();
   const saved = match.saved.filter((path) => !sites.has(path));
   for (const path of saved) {
     for (const tensor of moduleTensors(model, path)) {
-      trained.push(baseTensor(tensor, `${path}.${tensor.part}`));
+      tensors.push(baseTensor(tensor, `${path}.${tensor.part}`));
       replaced.set(`${path}.${tensor.part}`, `${path}.${tensor.part}`);
     }
   }
   for (const bias of trainedBiases(model, settings, sites, new Set(saved))) {
     // PEFT wraps an adapted module and names what was inside `base_layer`.
     const name = sites.has(bias.path) ? `${bias.path}.base_layer.bias` : `${bias.path}.bias`;
-    trained.push(baseTensor(bias, name));
+    tensors.push(baseTensor(bias, name));
     replaced.set(`${bias.path}.bias`, name);
   }
-  const frozen = variant.frozen?.([...sites.values()], settings) ?? [];
-  return { variant, settings, sites, trained, frozen, replaced, unmatched: match.unmatched, modules };
+  return { variant, settings, sites, tensors, replaced, unmatched: match.unmatched, modules };
 }
 
 /** Every base tensor trains, each once: tied modules share it. */
@@ -87,8 +88,8 @@ function planFull(model: Model, settings: AdapterSettings, variant: Variant): Ad
     for (const tensor of moduleTensors(model, module.path))
       replaced.set(`${module.path}.${tensor.part}`, tensor.name);
   }
-  const trained = modelTensors(model).map((tensor) => baseTensor(tensor, tensor.name));
-  return { variant, settings, sites: new Map(), trained, frozen: [], replaced, unmatched: [], modules: [] };
+  const tensors = modelTensors(model).map((tensor) => baseTensor(tensor, tensor.name));
+  return { variant, settings, sites: new Map(), tensors, replaced, unmatched: [], modules: [] };
 }
 
 /** The part of the settings that decides about modules. */
@@ -154,7 +155,7 @@ function trainedBiases(
     );
 }
 
-function baseTensor(source: BaseTensor, name: string): TrainedTensor {
+function baseTensor(source: BaseTensor, name: string): PlannedTensor {
   return { name, shape: source.shape, group: baseGroup(name), initial: (_, base) => base(source.name) };
 }
 

@@ -30,8 +30,8 @@ export interface ParameterGroup {
   decay: boolean;
 }
 
-/** A tensor that the run trains. */
-export interface TrainedTensor {
+/** A tensor of an adapter: what the run trains, or what the adapter keeps as it started. */
+export interface PlannedTensor {
   /** Name in the adapter's file without PEFT's prefix `base_model.model.`. */
   name: string;
   /** Shape in the adapter's file. */
@@ -39,15 +39,14 @@ export interface TrainedTensor {
   /** Kept transposed on the device, where the products want it so; files never see it. */
   transposed?: boolean;
   group: ParameterGroup;
+  /** Never trained: shared projections, a fixed factor. */
+  frozen?: true;
   /** Values in the file's layout, before the first step; `base` reads a checkpoint tensor as fp32. */
   initial(
     random: Random,
     base: (tensor: string) => Promise<Float32Array>,
   ): Float32Array | Promise<Float32Array>;
 }
-
-/** A tensor that the adapter needs and does not train (shared projections, previous tasks). */
-export type FrozenTensor = Omit<TrainedTensor, 'group'>;
 
 /** What a method sees while it builds one module. Shapes: x [N, in] → y [N, out]. */
 export interface SiteContext {
@@ -101,10 +100,10 @@ export interface Variant {
   traits: VariantTraits;
   /** Kinds of modules it can change. */
   adapts(module: LinearModule | EmbeddingModule): boolean;
-  /** Trained tensors of one module, named below its path. */
-  parameters(site: Site, settings: AdapterSettings): TrainedTensor[];
-  /** Tensors that it keeps and does not train, of all modules together. */
-  frozen?(sites: readonly Site[], settings: AdapterSettings): FrozenTensor[];
+  /** Tensors of one module, named below its path. */
+  parameters(site: Site, settings: AdapterSettings): PlannedTensor[];
+  /** Tensors that all modules share, by whole names. */
+  shared?(sites: readonly Site[], settings: AdapterSettings): PlannedTensor[];
   /** The adapted module: x [N, in] (ids [N] for an embedding) → y [N, out]. */
   apply(context: SiteContext, x: Value, settings: AdapterSettings): Value;
   /** The exact LoRA form, where there is one: merging, hot-swapping and PEFT export use it. */

@@ -67,7 +67,9 @@ export class ForwardPass implements Forward {
 
   linear(path: string, x: Value): Value {
     const module = this.#module(path) as LinearModule;
-    return this.b.scope(path, () => this.#adapted(module, x, (input, biased) => this.#product(module, input, biased)));
+    return this.b.scope(path, () =>
+      this.#adapted(module, x, (input, biased) => this.#product(module, input, biased)),
+    );
   }
 
   embedding(path: string, ids: Value): Value {
@@ -99,7 +101,11 @@ export class ForwardPass implements Forward {
     return this.attend(this, call);
   }
 
-  #adapted(module: LinearModule | EmbeddingModule, x: Value, base: (x: Value, biased: boolean) => Value): Value {
+  #adapted(
+    module: LinearModule | EmbeddingModule,
+    x: Value,
+    base: (x: Value, biased: boolean) => Value,
+  ): Value {
     const site = this.adapters?.plan.sites.get(module.path);
     if (!site || !this.adapters) return base(x, true);
     const { plan, trained, training, dropout, losses } = this.adapters;

@@ -85,20 +85,21 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   for (const loss of losses)
     seeds.push({ value: loss.value, gradient: b.fill(loss.value.shape, loss.coefficient) });
 
-  const names = o.slabs.flatMap((slab) => slab.entries.map((entry) => entry.tensor.name));
+  const learning = o.slabs.filter((slab) => !slab.frozen);
+  const names = learning.flatMap((slab) => slab.entries.map((entry) => entry.tensor.name));
   const gradients = backward(
     b,
     seeds,
     names.map((name) => trained.get(name)!),
     o.checkpointing,
   );
-  const flat = slabGradients(b, o.slabs, new Map(names.map((name, i) => [name, gradients[i] ?? null])));
+  const flat = slabGradients(b, learning, new Map(names.map((name, i) => [name, gradients[i] ?? null])));
   const outputs = [
     { name: 'loss', value: task.loss },
     ...losses.map((loss) => ({ name: loss.name, value: loss.value })),
   ];
   const carry = o.accumulate ? b.input('carry', 'bool', []) : undefined;
-  for (const [i, slab] of o.slabs.entries()) {
+  for (const [i, slab] of learning.entries()) {
     outputs.push({ name: `${slab.name}.gradient.next`, value: accumulated(b, slab, flat[i]!, carry) });
   }
 
@@ -107,7 +108,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   if (o.accumulate) {
     verifyInPlace(
       graph,
-      o.slabs.map((slab) => ({ input: `${slab.name}.gradient`, output: `${slab.name}.gradient.next` })),
+      learning.map((slab) => ({ input: `${slab.name}.gradient`, output: `${slab.name}.gradient.next` })),
     );
   }
   return {

@@ -1,14 +1,14 @@
 // Lays trained tensors out in flat vectors ("slabs"), so that one chain of nodes updates thousands of small tensors. Tensors
-// of one parameter group share a slab; a tensor of a million elements or more has its own, since joining it would copy it.
+// of one parameter group share a slab, those that never train another; a tensor of a million elements or more has its own, since joining it would copy it.
 
-import type { ParameterGroup, TrainedTensor } from '../adapters/variant';
+import type { ParameterGroup, PlannedTensor } from '../adapters/variant';
 import { elements } from '../dtype';
 import { invariant } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
 
 export interface SlabEntry {
-  tensor: TrainedTensor;
+  tensor: PlannedTensor;
   /** First element. */
   offset: number;
   count: number;
@@ -19,16 +19,19 @@ export interface Slab {
   name: string;
   group: ParameterGroup;
   length: number;
+  /** Holds tensors that do not train: no gradient, no optimizer state. */
+  frozen: boolean;
   entries: readonly SlabEntry[];
 }
 
 const ownSlab = 1 << 20;
 
-export function planSlabs(tensors: readonly TrainedTensor[]): Slab[] {
-  const shared = new Map<string, TrainedTensor[]>();
+export function planSlabs(tensors: readonly PlannedTensor[]): Slab[] {
+  const shared = new Map<string, PlannedTensor[]>();
   for (const tensor of tensors) {
     const { learningRateScale, decay } = tensor.group;
-    const key = elements(tensor.shape) >= ownSlab ? tensor.name : `${learningRateScale}|${decay}`;
+    const group = tensor.frozen ? 'frozen' : `${learningRateScale}|${decay}`;
+    const key = elements(tensor.shape) >= ownSlab ? tensor.name : group;
     shared.set(key, [...(shared.get(key) ?? []), tensor]);
   }
   return [...shared.values()].map((members, i) => {
@@ -39,19 +42,25 @@ export function planSlabs(tensors: readonly TrainedTensor[]): Slab[] {
       offset += count;
       return entry;
     });
-    return { name: `slab${i}`, group: members[0]!.group, length: offset, entries };
+    return {
+      name: `slab${i}`,
+      group: members[0]!.group,
+      frozen: members[0]!.frozen === true,
+      length: offset,
+      entries,
+    };
   });
 }
 
 /** The shape that a tensor has on the device. */
-export function deviceShape(tensor: Pick<TrainedTensor, 'shape' | 'transposed'>): readonly number[] {
+export function deviceShape(tensor: Pick<PlannedTensor, 'shape' | 'transposed'>): readonly number[] {
   return tensor.transposed ? [tensor.shape[1]!, tensor.shape[0]!] : tensor.shape;
 }
 
 /** Turns a tensor between its file's layout and the device's; the same array where they agree. */
 export function relayout(
   data: Float32Array,
-  tensor: Pick<TrainedTensor, 'shape' | 'transposed'>,
+  tensor: Pick<PlannedTensor, 'shape' | 'transposed'>,
   direction: 'to-device' | 'to-file',
 ): Float32Array {
   if (!tensor.transposed) return data;

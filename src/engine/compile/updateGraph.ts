@@ -12,12 +12,9 @@ import type { Slab } from './slabs';
  * `<slab>.<slot>.next`, `norm` (before clipping). A gradient that is not finite counts as zero, so that a failed step leaves
  * finite numbers; the norm then tells.
  */
-export function updateGraph(
-  slabs: readonly Slab[],
-  optimizer: Optimizer,
-  settings: OptimizerSettings,
-): Graph {
+export function updateGraph(all: readonly Slab[], optimizer: Optimizer, settings: OptimizerSettings): Graph {
   const b = new GraphBuilder('update');
+  const slabs = all.filter((slab) => !slab.frozen);
   const scalars = new Map<string, Value>();
   const scalar = (name: string): Value => {
     if (!scalars.has(name)) scalars.set(name, b.input(name, 'float32', []));

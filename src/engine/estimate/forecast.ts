@@ -4,7 +4,7 @@ import type { Recipe } from '../../protocol/recipe';
 import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import { evaluationGraph } from '../compile/evaluationGraph';
 import { dropoutPoolFor, gradientGraph } from '../compile/gradientGraph';
-import { planSlabs } from '../compile/slabs';
+import { planSlabs, type Slab } from '../compile/slabs';
 import { updateGraph } from '../compile/updateGraph';
 import { byteSize, elements } from '../dtype';
 import type { Graph, Value } from '../graph/graph';
@@ -38,8 +38,9 @@ export function forecast(
   recipe: Recipe,
   plan: AdapterPlan = planAdapter(model, recipe),
 ): Forecast {
-  const slabs = planSlabs(plan.trained);
-  const trainableParameters = slabs.reduce((sum, slab) => sum + slab.length, 0);
+  const slabs = planSlabs(plan.tensors);
+  const sizeOfSlabs = (some: readonly Slab[]): number => some.reduce((sum, slab) => sum + slab.length, 0);
+  const trainableParameters = sizeOfSlabs(slabs.filter((slab) => !slab.frozen));
   const rows = recipe.per_device_train_batch_size;
   const length = Math.min(recipe.max_length, model.maxPositions);
   const dropoutPool = dropoutPoolFor(plan, rows * length);
@@ -65,12 +66,11 @@ export function forecast(
   const reserved = Math.max(...lives.map((life) => life.reservedBytes));
 
   const shapes = new Map(modelTensors(model).map((tensor) => [tensor.name, tensor.shape]));
-  const frozen = plan.frozen.reduce((sum, tensor) => sum + elements(tensor.shape), 0);
   const bound = new Set([...gradient.baseInputs, ...slabs.flatMap(({ name }) => [name, `${name}.gradient`])]);
   const fed = gradient.graph.inputs.filter((input) => !bound.has(input.name));
   const parts = {
     weights: gradient.baseInputs.reduce((sum, name) => sum + 4 * elements(shapes.get(name)!), 0),
-    adapter: 4 * (trainableParameters + frozen),
+    adapter: 4 * sizeOfSlabs(slabs),
     gradients: 4 * trainableParameters,
     optimizer: 4 * trainableParameters * optimizer.slots.length,
     activations,

@@ -36,8 +36,9 @@ export function suggest(
 ): Suggestion[] {
   const suggestions: Suggestion[] = [];
   let lowest = totalBytes;
-  for (const knob of knobs(model, recipe)) {
-    for (const change of knob) {
+  for (const { steps, together } of knobs(model, recipe)) {
+    if (together && lowest <= available) continue;
+    for (const change of steps) {
       const bytes = need({ ...recipe, ...change });
       if (bytes < totalBytes && (bytes <= available || bytes < lowest)) {
         suggestions.push({ change: written(change), totalBytes: bytes });
@@ -49,8 +50,14 @@ export function suggest(
   return suggestions;
 }
 
-/** One list per setting, its steps from mild to harsh. */
-function knobs(model: Model, recipe: Recipe): Change[][] {
+interface Knob {
+  /** From mild to harsh. */
+  steps: Change[];
+  /** Several settings at once, for when none of them is enough. */
+  together?: boolean;
+}
+
+function knobs(model: Model, recipe: Recipe): Knob[] {
   const batches = halves(recipe.per_device_train_batch_size, 1).map(
     (rows): Change => ({
       per_device_train_batch_size: rows,
@@ -72,13 +79,13 @@ function knobs(model: Model, recipe: Recipe): Change[][] {
     ? [{ adapter: 'lora' }]
     : [...halves(recipe.r, 4).map((r) => ({ r })), { target_modules: [...model.defaultTargets] }];
   return [
-    checkpointing,
-    batches,
-    Object.keys(least).length > 1 ? [least] : [],
-    full ? adapters : [],
-    lengths,
-    lengths.map((length) => ({ ...least, ...length })),
-    full ? [] : adapters,
+    { steps: checkpointing },
+    { steps: batches },
+    { steps: [least], together: true },
+    { steps: full ? adapters : [] },
+    { steps: lengths },
+    { steps: lengths.map((length) => ({ ...least, ...length })), together: true },
+    { steps: full ? [] : adapters },
   ];
 }
 

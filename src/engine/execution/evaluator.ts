@@ -85,7 +85,7 @@ export function uploadParameters(
   plan: AdapterPlan,
   values: ReadonlyMap<string, Float32Array>,
 ): Parameters & { release(): void } {
-  const slabs = planSlabs(plan.trained);
+  const slabs = planSlabs(plan.tensors);
   const bindings = slabs.map((slab) => {
     const data = new Float32Array(slab.length);
     for (const { tensor, offset, count } of slab.entries) {

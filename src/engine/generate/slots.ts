@@ -50,7 +50,7 @@ export function slotValues(adapters: readonly LoadedAdapter[]): SlotValues {
       const before = forms.get(site.path);
       forms.set(site.path, { site, ...(before ? joined(before, form, site) : form) });
     }
-    const shapes = new Map(plan.trained.map(({ name, shape }) => [name, shape]));
+    const shapes = new Map(plan.tensors.map(({ name, shape }) => [name, shape]));
     for (const [parameter, name] of plan.replaced) {
       const owner = owners.get(parameter);
       if (owner !== undefined) {
@@ -168,8 +168,7 @@ export function slotPlan(layout: SlotLayout): {
     variant: slotVariant(layout),
     settings: slotSettings,
     sites: new Map([...layout.sites].map(([path, { site }]) => [path, site])),
-    trained: [],
-    frozen: [],
+    tensors: [],
     replaced: new Map([...layout.replaced.keys()].map((name) => [name, replacedInput(name)])),
     unmatched: [],
     modules: [],

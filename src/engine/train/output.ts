@@ -31,7 +31,7 @@ export function adapterTensors({
   plan,
   values,
 }: Pick<Trained, 'plan' | 'values'>): AdapterToWrite['tensors'] {
-  return plan.trained.map(({ name, shape }) => {
+  return plan.tensors.map(({ name, shape }) => {
     const dot = name.lastIndexOf('.');
     return { name: tensorName(name.slice(0, dot), name.slice(dot + 1)), shape, data: values.get(name)! };
   });
@@ -58,7 +58,7 @@ async function writeModel(folder: string, { plan, values, baseFolder }: Trained)
     for (const name of await readdir(baseFolder)) {
       if (companions.test(name)) await copyFile(join(baseFolder, name), join(temporary, name));
     }
-    const tensors = plan.trained.map(({ name, shape }) => ({
+    const tensors = plan.tensors.map(({ name, shape }) => ({
       name,
       shape,
       dtype: 'F32' as const,

@@ -21,6 +21,7 @@ import { elements } from '../dtype';
 import { RunError, SessionError, UserError } from '../errors';
 import { BaseWeights, tensorsOf } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
+import { Generator } from '../generate/generator';
 import { type Model, modelTensors } from '../models/architecture';
 import { modelFromConfig } from '../models/registry';
 import { learningRateAt } from '../optim/schedule';
@@ -37,16 +38,17 @@ import { Trainer } from './trainer';
 /** Trains by a validated recipe. Raises UserError for whatever a person can mend; the run's folder then holds what was done. */
 export async function train({ recipe, notes }: TrainParams, host: EngineHost): Promise<TrainResult> {
   const inputs = await readInputs(recipe, host);
-  const { folder, from } = await openFolder(recipe);
+  // Before the folder: a device that is not there leaves nothing behind.
+  const runtime = openDevice({ device: recipe.device, threads: recipe.threads });
   try {
-    const runtime = openDevice({ device: recipe.device, threads: recipe.threads });
+    const { folder, from } = await openFolder(recipe);
     try {
       return await new Run(recipe, inputs, folder, runtime, host).go(from, notes);
     } finally {
-      await runtime.close();
+      folder.release();
     }
   } finally {
-    folder.release();
+    await runtime.close();
   }
 }
 
@@ -103,6 +105,9 @@ async function openFolder(recipe: Recipe): Promise<{ folder: RunFolder; from: st
   return { folder, from: checkpoint.path };
 }
 
+/** New tokens of a sample. */
+const sampleTokens = 64;
+
 /** The optimizer's loop over one set of inputs. */
 class Run {
   readonly #calendar: Calendar;
@@ -119,6 +124,8 @@ class Run {
   #recentLosses: number[] = [];
   #evalLoss: number | null = null;
   #trainer!: Trainer;
+  #weights!: BaseWeights;
+  #generator: Generator | undefined;
   #recorder!: RunRecorder;
 
   constructor(
@@ -146,27 +153,25 @@ class Run {
   async go(from: string | null, notes: readonly string[]): Promise<TrainResult> {
     const { recipe, inputs } = this;
     const weights = BaseWeights.of(this.runtime, inputs.checkpoint, inputs.model);
-    this.#trainer = await Trainer.create({
-      runtime: this.runtime,
-      model: inputs.model,
-      weights,
-      plan: inputs.plan,
-      settings: recipe,
-      largestBatchTokens:
-        recipe.per_device_train_batch_size * Math.min(recipe.max_length, inputs.model.maxPositions),
-    });
-    const warnings = from ? await this.#restore(from) : [];
-    this.#recorder = new RunRecorder(
-      this.folder,
-      {
-        maxSteps: this.#calendar.totalSteps,
-        numTrainEpochs: recipe.num_train_epochs,
-        tensorboard: recipe.report_to === 'tensorboard',
-        resumedFromStep: from ? this.#progress.step : null,
-        loggingSteps: recipe.logging_steps,
-      },
-      (event) => this.host.emit(event),
-    );
+    this.#weights = weights;
+    let warnings: string[] = [];
+    try {
+      this.#trainer = await Trainer.create({
+        runtime: this.runtime,
+        model: inputs.model,
+        weights,
+        plan: inputs.plan,
+        settings: recipe,
+        largestBatchTokens:
+          recipe.per_device_train_batch_size * Math.min(recipe.max_length, inputs.model.maxPositions),
+      });
+      if (from) warnings = await this.#restore(from);
+      this.#recorder = this.#openRecorder(from);
+    } catch (error) {
+      // A run that could not be resumed stays as it was; a new one that never began goes.
+      if (!from) this.folder.discard();
+      throw error;
+    }
     const watch = setInterval(() => {
       if (this.host.cancelRequested) this.#trainer.cancel();
     }, 50);
@@ -180,9 +185,25 @@ class Run {
     } finally {
       clearInterval(watch);
       this.#recorder.close();
+      this.#generator?.release();
       this.#trainer.release();
       weights.release();
     }
+  }
+
+  #openRecorder(from: string | null): RunRecorder {
+    const { recipe } = this;
+    return new RunRecorder(
+      this.folder,
+      {
+        maxSteps: this.#calendar.totalSteps,
+        numTrainEpochs: recipe.num_train_epochs,
+        tensorboard: recipe.report_to === 'tensorboard',
+        resumedFromStep: from ? this.#progress.step : null,
+        loggingSteps: recipe.logging_steps,
+      },
+      (event) => this.host.emit(event),
+    );
   }
 
   async #loop(): Promise<TrainResult> {
@@ -196,6 +217,7 @@ class Run {
         (isDue(recipe.eval_strategy, recipe.eval_steps, progress.step, epochEnded) || last)
       ) {
         const best = await this.#evaluate();
+        await this.#writeSamples();
         if (best && recipe.load_best_model_at_end) await this.#save('best');
         if (this.#shouldStopEarly()) return this.#finish('early-stopping');
       }
@@ -301,6 +323,34 @@ class Run {
       best,
     });
     return best;
+  }
+
+  /** Continues the recipe's prompts with the model as it is now, greedily: how the writing changes. */
+  async #writeSamples(): Promise<void> {
+    const { sample_prompts: prompts, seed } = this.recipe;
+    if (prompts.length === 0) return;
+    const { model, tokenizer } = this.inputs;
+    this.#generator ??= new Generator({
+      runtime: this.runtime,
+      model,
+      weights: this.#weights,
+      live: this.#trainer.parameters,
+    });
+    const ids = prompts.map((prompt) => tokenizer.encode(prompt));
+    const continuations = await this.#generator.generate(ids, {
+      maxNewTokens: sampleTokens,
+      temperature: 0,
+      topP: 1,
+      topK: 0,
+      seed,
+      eosIds: tokenizer.eosIds,
+      cancelled: () => this.host.cancelRequested,
+    });
+    continuations.forEach((continuation, i) => {
+      const stream = tokenizer.stream();
+      const text = continuation.ids.map((id) => stream.push(id)).join('') + stream.end();
+      this.#recorder.emit({ type: 'sample', step: this.#progress.step, prompt: prompts[i]!, text });
+    });
   }
 
   #shouldStopEarly(): boolean {
@@ -486,7 +536,7 @@ class Run {
 }
 
 function trainableParameters(plan: AdapterPlan): number {
-  return plan.trained.reduce((sum, tensor) => sum + elements(tensor.shape), 0);
+  return plan.tensors.reduce((sum, tensor) => sum + (tensor.frozen ? 0 : elements(tensor.shape)), 0);
 }
 
 /** Peak resident memory of this process, in bytes: mapped weights that were touched count. */

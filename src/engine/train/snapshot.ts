@@ -56,7 +56,7 @@ export async function writeSnapshot(
     }
     const tensors = isAdapter(plan)
       ? adapterTensors({ plan, values })
-      : plan.trained.map(({ name, shape }) => ({ name, shape, data: values.get(name)! }));
+      : plan.tensors.map(({ name, shape }) => ({ name, shape, data: values.get(name)! }));
     await writeSafetensors(
       join(temporary, weightsName(plan)),
       tensors.map((tensor) => ({ ...tensor, dtype: 'F32' as const })),
@@ -64,7 +64,7 @@ export async function writeSnapshot(
     );
     const slots = state.optimizerSlots.flatMap((slot) => {
       const moments = state.readAll(slot);
-      return plan.trained.map(({ name, shape }) => ({
+      return learned(plan).map(({ name, shape }) => ({
         name: `${slot}/${name}`,
         shape,
         dtype: 'F32' as const,
@@ -92,7 +92,7 @@ export async function readSnapshot(
   const optimizer = await readSafetensors(join(folder, optimizerName));
   for (const slot of state.optimizerSlots) {
     const values = new Map<string, Float32Array>();
-    for (const { name } of plan.trained) {
+    for (const { name } of learned(plan)) {
       const ref = optimizer.tensors.get(`${slot}/${name}`);
       if (!ref) throw damaged(folder, `${optimizerName} lacks ${slot}/${name}`);
       values.set(name, await readTensor(ref));
@@ -121,7 +121,7 @@ export async function restoreParameters(
   const { tensors } = await readSafetensors(join(folder, weightsName(plan)));
   const problems: Problem[] = [];
   const values = new Map<string, Float32Array>();
-  const expected = new Map(plan.trained.map((tensor) => [fileName(plan, tensor.name), tensor]));
+  const expected = new Map(plan.tensors.map((tensor) => [fileName(plan, tensor.name), tensor]));
   for (const [name, tensor] of expected) {
     const ref = tensors.get(name);
     const shape = `[${tensor.shape.join(', ')}]`;
@@ -146,6 +146,11 @@ export async function restoreParameters(
     'Resume with the adapter settings of the interrupted run, or start a new run without --resume.',
   );
   state.writeAll(values);
+}
+
+/** The tensors that have optimizer state. */
+function learned(plan: AdapterPlan): AdapterPlan['tensors'] {
+  return plan.tensors.filter((tensor) => !tensor.frozen);
 }
 
 function fileName(plan: AdapterPlan, name: string): string {

@@ -1,6 +1,6 @@
 // What a run carries from step to step, on the device: trained parameters, optimizer state, accumulated gradients. Reads and
 // writes them by tensor name in the files' layout.
-import type { TrainedTensor } from '../adapters/variant';
+import type { PlannedTensor } from '../adapters/variant';
 import { planSlabs, relayout, type Slab } from '../compile/slabs';
 import { invariant } from '../errors';
 import type { Optimizer } from '../optim/optimizer';
@@ -13,7 +13,7 @@ export class TrainingState {
 
   private constructor(
     private readonly runtime: Runtime,
-    trained: readonly TrainedTensor[],
+    trained: readonly PlannedTensor[],
     private readonly slots: readonly string[],
   ) {
     this.slabs = planSlabs(trained);
@@ -31,7 +31,7 @@ export class TrainingState {
   /** Fresh state: parameters initialised from the seed, moments zero. */
   static async initial(
     runtime: Runtime,
-    trained: readonly TrainedTensor[],
+    trained: readonly PlannedTensor[],
     optimizer: Optimizer,
     seed: number,
     base: (tensor: string) => Promise<Float32Array>,
@@ -50,7 +50,8 @@ export class TrainingState {
 
   /** Bindings of the gradient graph. Without accumulation, gradients are written afresh. */
   gradientBindings(): [string, DeviceTensor][] {
-    return this.slabs.flatMap((slab) => {
+    return this.slabs.flatMap((slab): [string, DeviceTensor][] => {
+      if (slab.frozen) return [[slab.name, this.#tensors.get(slab.name)!]];
       const gradient = this.#tensors.get(`${slab.name}.gradient`)!;
       return [
         [slab.name, this.#tensors.get(slab.name)!],
@@ -62,7 +63,9 @@ export class TrainingState {
 
   /** Bindings of the update graph: state in place. */
   updateBindings(): [string, DeviceTensor][] {
-    return [...this.#tensors].flatMap(([name, tensor]) => [
+    const frozen = new Set(this.slabs.filter((slab) => slab.frozen).map((slab) => slab.name));
+    const learned = [...this.#tensors].filter(([name]) => !frozen.has(name));
+    return learned.flatMap(([name, tensor]) => [
       [name, tensor] as [string, DeviceTensor],
       ...(name.endsWith('.gradient') ? [] : [[`${name}.next`, tensor] as [string, DeviceTensor]]),
     ]);
@@ -85,6 +88,7 @@ export class TrainingState {
   readAll(slot?: string): Map<string, Float32Array> {
     const all = new Map<string, Float32Array>();
     for (const slab of this.slabs) {
+      if (slot && slab.frozen) continue;
       const data = this.runtime.read(
         this.#tensors.get(slot ? `${slab.name}.${slot}` : slab.name)!,
       ) as Float32Array;
@@ -98,6 +102,7 @@ export class TrainingState {
   /** Puts values in the files' layout in place; every trained tensor must be there. */
   writeAll(values: ReadonlyMap<string, Float32Array>, slot?: string): void {
     for (const slab of this.slabs) {
+      if (slot && slab.frozen) continue;
       const data = new Float32Array(slab.length);
       for (const { tensor, offset, count } of slab.entries) {
         const source = values.get(tensor.name);

@@ -7,7 +7,7 @@ import { dropoutPoolFor, type GradientProgram, gradientGraph } from '../compile/
 import { updateGraph } from '../compile/updateGraph';
 import type { Batch } from '../data';
 import type { BaseWeights } from '../execution/baseWeights';
-import { Evaluator } from '../execution/evaluator';
+import { Evaluator, type Parameters } from '../execution/evaluator';
 import { feedBatch } from '../execution/feedBatch';
 import { loadBase, Program } from '../execution/program';
 import { ShapeCache } from '../execution/shapeCache';
@@ -43,6 +43,8 @@ export class Trainer {
   readonly #gradients = new ShapeCache<{ program: Program; compiled: GradientProgram }>((entry) =>
     entry.program.release(),
   );
+  /** What is trained, as other programs bind it. */
+  readonly parameters: Parameters;
   readonly #evaluator: Evaluator;
   readonly #poolLength: number;
   #pool: DeviceTensor | undefined;
@@ -54,15 +56,20 @@ export class Trainer {
     readonly state: TrainingState,
   ) {
     this.#poolLength = dropoutPoolFor(o.plan, o.largestBatchTokens);
-    const parameters = { plan: o.plan, slabs: state.slabs, bindings: state.parameterBindings() };
-    this.#evaluator = new Evaluator({ runtime: o.runtime, model: o.model, weights: o.weights, parameters });
+    this.parameters = { plan: o.plan, slabs: state.slabs, bindings: state.parameterBindings() };
+    this.#evaluator = new Evaluator({
+      runtime: o.runtime,
+      model: o.model,
+      weights: o.weights,
+      parameters: this.parameters,
+    });
   }
 
   static async create(options: TrainerOptions): Promise<Trainer> {
     const { settings, plan } = options;
     const state = await TrainingState.initial(
       options.runtime,
-      plan.trained,
+      plan.tensors,
       optimizerOf(settings.optim),
       settings.seed,
       (tensor) => options.weights.values(tensor),

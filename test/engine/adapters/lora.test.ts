@@ -38,7 +38,7 @@ async function started(
 ): Promise<{ a: Float32Array; b: Float32Array }> {
   const plan = planned({ target_modules: ['q_proj'], ...given });
   const values = await Promise.all(
-    plan.trained.map((tensor) =>
+    plan.tensors.map((tensor) =>
       tensor.initial(new Random(seed, 'initialisation'), () => assert.fail('LoRA starts without the base')),
     ),
   );
@@ -114,9 +114,9 @@ test('another seed gives other values, the same seed the same; no two modules sh
   const [first, again, other] = [await started({}), await started({}), await started({}, 2)];
   assert.deepEqual(first.a, again.a);
   assert.notDeepEqual(first.a, other.a);
-  const { trained } = planned({ target_modules: ['q_proj', 'k_proj'] });
+  const { tensors } = planned({ target_modules: ['q_proj', 'k_proj'] });
   const a = await Promise.all(
-    trained
+    tensors
       .filter(({ name }) => name.includes('lora_A'))
       .map((tensor) => tensor.initial(new Random(1, 'initialisation'), () => assert.fail())),
   );
@@ -165,7 +165,7 @@ test('rows of zeros up to a larger rank change nothing, alpha grown with it', as
   );
   const values = randomValues(narrow, 0.2);
   const zeroPadded = new Map(
-    grown.trained.map(({ name, shape }) => {
+    grown.tensors.map(({ name, shape }) => {
       const [rows, columns] = shape as [number, number];
       const source = values.get(name)!;
       const out = new Float32Array(rows * columns);

@@ -38,6 +38,26 @@ test('a run lowers the loss and leaves adapter, events, state, recipe and Tensor
   assert.equal(readEvents(join(result.run, 'events.jsonl')).events.at(-1)!.type, 'finished');
 });
 
+test('sample prompts are continued at every evaluation', async () => {
+  const host = new TestHost();
+  const settings = {
+    output_dir: 'runs/samples',
+    eval_dataset: 'eval.jsonl',
+    eval_steps: 2,
+    max_steps: 4,
+    sample_prompts: ['Say 3: '],
+  };
+  await trainTiny(folder, settings, host);
+  assert.deepEqual(
+    host.of('sample').map((event) => [event.step, event.prompt]),
+    [
+      [2, 'Say 3: '],
+      [4, 'Say 3: '],
+    ],
+  );
+  assert.ok(host.of('sample').every((event) => event.text.length > 0));
+});
+
 test('the same recipe and seed give the same weights, another seed does not', async () => {
   const run = (name: string, seed: number) =>
     trainTiny(folder, { output_dir: `runs/${name}`, seed, lora_dropout: 0.2, max_steps: 5 });
