@@ -1,0 +1,100 @@
+// The call `estimate`: parts that add up and follow the recipe, and suggestions that are each a forecast of their own.
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { estimate } from '../../../src/engine/api/estimate';
+import { catalogue } from '../../../src/engine/catalogue';
+import { CheckpointError } from '../../../src/engine/errors';
+import { forecast } from '../../../src/engine/estimate/forecast';
+import { suggest } from '../../../src/engine/estimate/suggestions';
+import { modelFromConfig } from '../../../src/engine/models/registry';
+import { parseRecipe } from '../../../src/engine/recipe/parse';
+import { validateRecipe } from '../../../src/engine/recipe/validate';
+import { tinyConfig, writeTinyModel } from '../api/tinyModel';
+import { fails, scratch } from '../files/scratch';
+
+const host = {
+  emit: () => {},
+  stopRequested: false,
+  cancelRequested: false,
+  takeCheckpointRequest: () => false,
+};
+
+function recipeOf(folder: string, given: Record<string, unknown> = {}) {
+  const values = {
+    model: folder,
+    dataset: 'x.jsonl',
+    max_length: 64,
+    r: 4,
+    per_device_train_batch_size: 4,
+    gradient_accumulation_steps: 2,
+    gradient_checkpointing: 'none',
+    ...given,
+  };
+  return validateRecipe(parseRecipe(Buffer.from(JSON.stringify(values)), 'x.lora.json', folder), catalogue)
+    .recipe;
+}
+
+const model = modelFromConfig(tinyConfig);
+
+test('parts add up; weights, adapter and state are exact', async (t) => {
+  const folder = await scratch(t);
+  await writeTinyModel(folder, {}, 'BF16');
+  const result = await estimate({ recipe: recipeOf(folder), notes: [] }, host);
+  const sum = Object.values(result.parts).reduce((total, bytes) => total + bytes, 0);
+  assert.equal(result.totalBytes, sum);
+  // q, o: 16→16; k, v: 16→8; gate, up: 16→24; down: 24→16. Two layers of r = 4.
+  const trained = 2 * 4 * (2 * 32 + 2 * 24 + 3 * 40);
+  assert.equal(result.parts.adapter, 4 * trained);
+  assert.equal(result.parts.gradients, 4 * trained);
+  assert.equal(result.parts.optimizer, 8 * trained);
+  // BF16 is widened: 2 tables of 512 x 16, 2 layers, 5 norms.
+  const base = 2 * 512 * 16 + 2 * (2 * 256 + 2 * 128 + 3 * 384) + 5 * 16;
+  assert.equal(result.parts.weights, 4 * base);
+  assert.ok(result.parts.activations > 0 && result.availableBytes > 0);
+  assert.equal(result.fits, result.totalBytes <= result.availableBytes);
+});
+
+test('full fine-tuning counts every weight once', () => {
+  const { parts, trainableParameters } = forecast(model, recipeOf('.', { adapter: 'none', r: undefined }));
+  assert.equal(parts.weights, 0);
+  assert.equal(parts.adapter, 4 * trainableParameters);
+});
+
+test('what lowers memory lowers the forecast', () => {
+  const activations = (given: Record<string, unknown>): number =>
+    forecast(model, recipeOf('.', given)).parts.activations;
+  const none = activations({});
+  assert.ok(activations({ gradient_checkpointing: 'selective' }) < none);
+  assert.ok(activations({ per_device_train_batch_size: 2 }) < 0.7 * none);
+  assert.ok(activations({ max_length: 32 }) < 0.7 * none);
+});
+
+test('suggestions: recomputation first, each re-estimated, a knob turned no further than it must', () => {
+  const recipe = recipeOf('.');
+  const need = (changed: typeof recipe): number => forecast(model, changed).totalBytes;
+  const total = need(recipe);
+  const available = need({ ...recipe, per_device_train_batch_size: 2, gradient_accumulation_steps: 4 });
+  const suggestions = suggest(model, recipe, total, available, need);
+  assert.match(suggestions[0]!.change, /^gradient_checkpointing: selective$/);
+  assert.ok(suggestions.every(({ totalBytes }) => totalBytes < total));
+  const batch = suggestions.filter(({ change }) => /^per_device_train_batch_size/.test(change));
+  assert.ok(batch.length <= 1, 'the batch is not halved again once it fits');
+  for (const { change, totalBytes } of batch) {
+    assert.equal(totalBytes, available);
+    assert.match(change, /per_device_train_batch_size: 2, gradient_accumulation_steps: 4/);
+  }
+  assert.ok(suggestions.some(({ totalBytes }) => totalBytes <= available));
+});
+
+test('a checkpoint that does not fit its config is refused before anything is compiled', async (t) => {
+  const folder = await scratch(t);
+  await writeTinyModel(folder);
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...tinyConfig, hidden_size: 32 }));
+  await fails(() => estimate({ recipe: recipeOf(folder), notes: [] }, host), {
+    class: CheckpointError,
+    code: 'checkpoint-tensors-mismatch',
+    says: ['embed_tokens'],
+  });
+});
