@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { readAdapterFolder } from '../../../src/engine/adapters/peftFile';
+import { readSafetensors } from '../../../src/engine/checkpoint/safetensors';
 import { RunError, UserError } from '../../../src/engine/errors';
 import { readEvents } from '../../../src/engine/run/eventLog';
 import { TestHost, tinyConfig, tinyWorkspace, trainTiny } from './tinyRun';
@@ -232,31 +233,27 @@ test('checkpoints come by steps, on request and are pruned', async () => {
   assert.deepEqual(readdirSync(join(result.run, 'checkpoints')).sort(), ['step-6', 'step-7']);
 });
 
-test('a loss that is not finite stops the run with step, rows and the last checkpoint; nothing is overwritten', async () => {
-  const host = new TestHost();
-  const failing = trainTiny(
-    folder,
-    {
-      output_dir: 'runs/nan',
-      learning_rate: 9,
-      lora_alpha: 3e38,
-      save_steps: 1,
-      max_grad_norm: 0,
-      max_steps: 30,
-    },
-    host,
-  );
-  const error = await failing.then(
-    () => undefined,
-    (e: unknown) => e,
-  );
-  assert.ok(error instanceof RunError, String(error));
-  assert.equal(error.code, 'loss-not-finite');
-  assert.match(error.message, /step \d+\. Rows of the batch: .*train\.jsonl:\d+/);
-  assert.match(error.message, /step-\d+|no checkpoint yet/);
-  const events = readEvents(join(folder, 'runs', 'nan', 'events.jsonl')).events;
-  assert.equal(events.at(-1)!.type, 'failed');
-  assert.ok(!existsSync(join(folder, 'runs', 'nan', 'adapter')));
+test('a loss that is not finite stops the run with step, rows and the last checkpoint', async () => {
+  const { run } = await trainTiny(folder, { output_dir: 'runs/nan', max_steps: 2, save_steps: 1 });
+  // Every weight is finite, but what they compute is not.
+  const file = join(folder, 'base', 'model.safetensors');
+  const kept = readFileSync(file);
+  const { tensors } = await readSafetensors(file);
+  const { offset, bytes } = tensors.get('model.norm.weight')!;
+  const broken = Buffer.from(kept);
+  for (let at = offset; at < offset + bytes; at += 4) broken.writeFloatLE(3e38, at);
+  writeFileSync(file, broken);
+  try {
+    const settings = { output_dir: 'runs/nan', max_steps: 9, resume_from_checkpoint: true };
+    const error = await trainTiny(folder, settings).catch((e: unknown) => e);
+    assert.ok(error instanceof RunError, String(error));
+    assert.equal(error.code, 'loss-not-finite');
+    assert.match(error.message, /at step 3\. Rows of the batch: .*train\.jsonl:\d+/);
+    assert.match(error.message, /The last good checkpoint is .*step-2/);
+    assert.equal(readEvents(join(run, 'events.jsonl')).events.at(-1)!.type, 'failed');
+  } finally {
+    writeFileSync(file, kept);
+  }
 });
 
 test('resuming what does not fit names every difference', async () => {
