@@ -1,6 +1,15 @@
 // A run on disk: its folder, where each of its files lies, its lock, its checkpoints and which of them are kept.
 // What a checkpoint holds is written by others; here it is a folder named by its step.
-import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { parse } from 'yaml';
@@ -74,15 +83,15 @@ export class RunFolder {
     }
     for (let number = 1; ; number++) {
       const path = number === 1 ? first : `${first}-${number}`;
-      const run = claim(path);
-      if (run === undefined) continue;
-      const folder = new RunFolder(path, run);
+      const lock = claim(path);
+      if (lock === undefined) continue;
+      const folder = new RunFolder(path, lock);
       try {
         mkdirSync(folder.checkpointsPath, { recursive: true });
         await writeFileAtomic(folder.recipePath, recipeYaml);
         return folder;
       } catch (cause) {
-        folder.release();
+        folder.discard();
         throw diskError(cause, path, 'write');
       }
     }
@@ -123,6 +132,21 @@ export class RunFolder {
       message: `The run ${folder.path} ended before its first checkpoint.`,
       remedy: 'Start it again without --resume, with a smaller save_steps.',
     });
+  }
+
+  /** Removes a folder that `create` made and in which no run began; gives the lock back. */
+  discard(): void {
+    try {
+      // It was new or empty: all in it is ours.
+      for (const name of readdirSync(this.path)) {
+        if (name !== 'run.lock') rmSync(join(this.path, name), { recursive: true, force: true });
+      }
+      this.release();
+      rmdirSync(this.path);
+    } catch {
+      // What cannot be removed stays; the failure that led here is reported.
+      this.release();
+    }
   }
 
   /** Gives the lock back. */
@@ -177,7 +201,7 @@ function claim(path: string): RunLock | undefined {
     if (content === undefined || content.length > 0) {
       throw new RunError({
         code: 'run-folder-occupied',
-        message: `${path} ${content === undefined ? 'is a file' : `holds other files (${content.slice(0, 3).join(', ')})`} and is no run.`,
+        message: `${path} ${content === undefined ? (existsSync(path) ? 'is a file' : 'is a link to nothing') : `holds other files (${content.slice(0, 3).join(', ')})`} and is no run.`,
         remedy: 'Set output_dir to a new or empty folder.',
       });
     }
@@ -186,6 +210,7 @@ function claim(path: string): RunLock | undefined {
     return RunLock.take(join(path, 'run.lock'));
   } catch (cause) {
     if (cause instanceof RunError && cause.code === 'run-locked') return undefined;
+    if (existsSync(path) && readdirSync(path).length === 0) rmdirSync(path);
     throw cause;
   }
 }

@@ -46,7 +46,10 @@ export class RunLock {
         writeFileSync(path, `${JSON.stringify(holder)}\n`, { flag: 'wx' });
         return new RunLock(path, holder);
       } catch (cause) {
-        if ((cause as NodeJS.ErrnoException).code !== 'EEXIST') throw diskError(cause, path, 'write');
+        const { code } = cause as NodeJS.ErrnoException;
+        // A full disk takes the name, but not the content.
+        if (code === 'ENOSPC' || code === 'EDQUOT') rmSync(path, { force: true });
+        if (code !== 'EEXIST') throw diskError(cause, path, 'write');
       }
       const other = readHolder(path);
       if (other !== undefined && isAlive(other, path)) {
