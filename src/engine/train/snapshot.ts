@@ -7,8 +7,13 @@ import { writePeftConfig } from '../adapters/peftConfig';
 import { tensorName } from '../adapters/peftNames';
 import type { AdapterPlan } from '../adapters/plan';
 import { peftOfPlan } from '../adapters/settings';
-import { readSafetensors, readTensor, writeSafetensors } from '../checkpoint/safetensors';
-import { RunError, raiseProblems } from '../errors';
+import {
+  readSafetensors,
+  readTensor,
+  type SafetensorsFile,
+  writeSafetensors,
+} from '../checkpoint/safetensors';
+import { RunError, raiseProblems, UserError } from '../errors';
 import { writeFolderAtomic } from '../files/atomic';
 import { adapterTensors, isAdapter } from './output';
 import type { TrainingState } from './state';
@@ -89,12 +94,16 @@ export async function readSnapshot(
 ): Promise<{ progress: Progress; warnings: string[] }> {
   const file = await readProgress(folder);
   await restoreParameters(folder, state, plan);
-  const optimizer = await readSafetensors(join(folder, optimizerName));
+  const optimizer = await readPart(folder, optimizerName);
   for (const slot of state.optimizerSlots) {
     const values = new Map<string, Float32Array>();
-    for (const { name } of learned(plan)) {
+    for (const { name, shape } of learned(plan)) {
       const ref = optimizer.tensors.get(`${slot}/${name}`);
       if (!ref) throw damaged(folder, `${optimizerName} lacks ${slot}/${name}`);
+      if (ref.shape.join() !== shape.join()) {
+        const [found, expected] = [ref.shape, shape].map((sizes) => `[${sizes.join(', ')}]`);
+        throw damaged(folder, `${slot}/${name} in ${optimizerName} is ${found}; expected ${expected}`);
+      }
       values.set(name, await readTensor(ref));
     }
     state.writeAll(values, slot);
@@ -118,7 +127,7 @@ export async function restoreParameters(
   state: TrainingState,
   plan: AdapterPlan,
 ): Promise<void> {
-  const { tensors } = await readSafetensors(join(folder, weightsName(plan)));
+  const { tensors } = await readPart(folder, weightsName(plan));
   const problems: Problem[] = [];
   const values = new Map<string, Float32Array>();
   const expected = new Map(plan.tensors.map((tensor) => [fileName(plan, tensor.name), tensor]));
@@ -163,6 +172,16 @@ function weightsName(plan: AdapterPlan): string {
   return isAdapter(plan) ? 'adapter_model.safetensors' : 'model.safetensors';
 }
 
+/** A safetensors file of the checkpoint. */
+async function readPart(folder: string, name: string): Promise<SafetensorsFile> {
+  try {
+    return await readSafetensors(join(folder, name));
+  } catch (cause) {
+    if (!(cause instanceof UserError)) throw cause;
+    throw damaged(folder, cause.message.replace(/\.$/, ''), cause);
+  }
+}
+
 async function readProgress(folder: string): Promise<SnapshotFile> {
   let text: string;
   try {
@@ -174,7 +193,7 @@ async function readProgress(folder: string): Promise<SnapshotFile> {
   const whole = ['step', 'epoch', 'batch', 'microStep', 'evaluationsWithoutGain', 'seed'];
   if (
     value?.version !== 1 ||
-    whole.some((key) => !Number.isSafeInteger(value[key])) ||
+    whole.some((key) => !Number.isSafeInteger(value[key]) || (value[key] as number) < 0) ||
     typeof value.data !== 'string'
   ) {
     throw damaged(folder, `${progressName} does not say where the run stood`);
