@@ -199,6 +199,7 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
     lora_alpha: {
       type: 'number',
       exclusiveMinimum: 0,
+      maximum: 1_000_000,
       default: 32,
       group: 'adapter',
       description: 'Scales the update by lora_alpha / r (by lora_alpha / √r with use_rslora).',
@@ -253,7 +254,7 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
     },
     alpha_pattern: {
       type: 'map',
-      values: { type: 'number', exclusiveMinimum: 0 },
+      values: { type: 'number', exclusiveMinimum: 0, maximum: 1_000_000 },
       default: {},
       group: 'adapter',
       advanced: true,
