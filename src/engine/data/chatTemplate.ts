@@ -54,7 +54,8 @@ export class ChatTemplate {
     } catch (error) {
       throw new DataError({
         code: 'chat-template-broken',
-        message: `${origin} is not a template that can be read (${(error as Error).message}).`,
+        // The parser runs past the end of a source that stops within a tag or a block.
+        message: `${origin} is not a template that can be read (${error instanceof TypeError ? 'it ends before all its tags and blocks are closed' : (error as Error).message}).`,
         remedy: "Replace it with the one on the model's page, or give another one as chat_template.",
         cause: error,
       });
