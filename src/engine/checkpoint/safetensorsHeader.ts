@@ -189,7 +189,7 @@ function checkLayout(
     problems.push({
       where: shownName(beyond[0]!.name),
       message:
-        `and ${beyond.length - 1} other tensors reach beyond the end: the header promises ${covered} bytes, ` +
+        `${beyond.length > 1 ? `and ${beyond.length - 1} more reach` : 'reaches'} beyond the end: the header promises ${covered} bytes, ` +
         `the file has ${fileBytes}; ${covered - fileBytes} are missing`,
       remedy: 'Download the file again; it is cut off.',
     });
