@@ -18,14 +18,14 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { tinyWorkspace } from '../engine/train/tinyRun';
 
 /** One way in which an input can be bad. */
 export interface BadInput {
   name: string;
   /** Spoils the workspace and gives the command line. */
-  spoil: (at: Workspace, t: TestContext) => string[] | Promise<string[]>;
+  spoil: (at: Workspace) => string[] | Promise<string[]>;
   code: string;
   /** The message: its place, and what was found. */
   says: RegExp;
@@ -50,7 +50,7 @@ export interface Outcome {
 const hangMs = 120_000;
 
 /** Runs the program as a person does. */
-export async function workbench(args: readonly string[], onStart?: (pid: number) => void): Promise<Outcome> {
+export async function workbench(args: readonly string[]): Promise<Outcome> {
   const child = spawn(process.execPath, [join(process.cwd(), 'dist', 'cli.js'), ...args], {
     env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '', LORA_WORKBENCH_TRAINER: '' },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -63,7 +63,6 @@ export async function workbench(args: readonly string[], onStart?: (pid: number)
     texts.err += text;
   });
   const watchdog = setTimeout(() => child.kill('SIGKILL'), hangMs);
-  onStart?.(child.pid!);
   const [code] = await once(child, 'close');
   clearTimeout(watchdog);
   return { code, ...texts };
@@ -71,6 +70,9 @@ export async function workbench(args: readonly string[], onStart?: (pid: number)
 
 /** A temporary folder with a tiny model (`base`) and its data, which a case may spoil. */
 export class Workspace {
+  /** What to undo before the folder is removed. */
+  readonly undo: (() => unknown)[] = [];
+
   constructor(readonly folder: string) {}
 
   at(...parts: string[]): string {
@@ -195,15 +197,19 @@ export function describeBadInput(
     for (const bad of cases) {
       test(`refuses ${bad.name}`, { skip: bad.skip ?? false }, async (t) => {
         const folder = mkdtempSync(join(tmpdir(), 'bad-input-'));
-        t.after(() => rmSync(folder, { recursive: true, force: true }));
+        const at = new Workspace(folder);
+        t.after(async () => {
+          for (const step of at.undo) await step();
+          rmSync(folder, { recursive: true, force: true });
+        });
         cpSync((await original()).folder, folder, { recursive: true });
-        const args = await bad.spoil(new Workspace(folder), t);
+        const args = await bad.spoil(at);
         const before = tree(folder);
         checkReport(await workbench([...args, '--json']), bad);
-        assert.deepEqual(remains(folder, bad), before, 'nothing is left behind');
+        assert.deepEqual(remains(folder, before, bad), before, 'nothing is left behind');
         if (!bad.human) return;
         checkHuman(await workbench(args), bad);
-        assert.deepEqual(remains(folder, bad), before, 'nothing is left behind');
+        assert.deepEqual(remains(folder, before, bad), before, 'nothing is left behind');
       });
     }
     test('the workspace goes', async () => (await template)?.clean());
@@ -254,7 +260,7 @@ export function tree(folder: string, leaveOut: (path: string) => boolean = () =>
 }
 
 /** What lies there afterwards, less the folder of a run that began and recorded its failure. */
-function remains(folder: string, bad: BadInput): string[] {
+function remains(folder: string, before: readonly string[], bad: BadInput): string[] {
   if (!bad.started) return tree(folder);
   const runs = (readdirSync(folder, { recursive: true }) as string[])
     .filter((path) => basename(path) === 'events.jsonl')
@@ -264,7 +270,9 @@ function remains(folder: string, bad: BadInput): string[] {
     const files = readdirSync(join(folder, run), { recursive: true }) as string[];
     assert.ok(!files.some((path) => /\.(new|old)-\d+-\d+$|run\.lock/.test(path)), files.join(', '));
   }
-  return tree(folder, (path) => path === 'runs' || runs.some((run) => `${path}/`.startsWith(`${run}/`)));
+  const ofRun = (path: string): boolean =>
+    runs.some((run) => `${path}/`.startsWith(`${run}/`) || run.startsWith(`${path}/`));
+  return tree(folder, (path) => ofRun(path) && !before.some((entry) => entry.startsWith(path)));
 }
 
 /** The type of a run's last event. */
