@@ -26,6 +26,8 @@ export interface Forecast {
     gradients: number;
     optimizer: number;
     activations: number;
+    /** Copies on the host of what a checkpoint holds, while it is written. */
+    saving: number;
     /** The process itself, batches, masks, bits for dropout, and what the arena holds beyond its peak. */
     workspace: number;
   };
@@ -74,6 +76,8 @@ export function forecast(
     gradients: 4 * trainableParameters,
     optimizer: 4 * trainableParameters * optimizer.slots.length,
     activations,
+    // Read whole, one vector at a time beside the tensors cut from it.
+    saving: 4 * trainableParameters * (2 + optimizer.slots.length),
     workspace: processBytes + sizeOf(fed) + sizeOf(constantsOf(gradient.graph)) + (reserved - activations),
   };
   const totalBytes = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
