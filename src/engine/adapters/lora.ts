@@ -57,11 +57,16 @@ export const lora: Variant = {
           name: `${path}.lora_embedding_B`,
           shape: [outFeatures, r],
           group,
-          initial: (random) => Float32Array.from({ length: outFeatures * r }, () => random.normal()),
+          outputSide: true,
+          // Every run's stream starts alike for all tensors; the path keeps two embeddings apart.
+          initial: (random) => {
+            const own = new Random(random.next(), path);
+            return Float32Array.from({ length: outFeatures * r }, () => own.normal());
+          },
         },
       ];
     }
-    // Both factors come from one draw, whatever order the tensors are asked in.
+    // Both factors come from one draw, repeated for each: the same seed gives the same pair whatever is asked first.
     const factors = (random: Random) =>
       initialisationOf(settings.init_lora_weights).factors(
         new Random(random.next(), path),
@@ -69,14 +74,19 @@ export const lora: Variant = {
         inFeatures,
         outFeatures,
       );
-    let drawn: ReturnType<typeof factors> | undefined;
-    const once = (random: Random) => {
-      drawn ??= factors(random);
-      return drawn;
-    };
     return [
-      { name: `${path}.lora_A.weight`, shape: [r, inFeatures], group, initial: (random) => once(random).a },
-      { name: `${path}.lora_B.weight`, shape: [outFeatures, r], group, initial: (random) => once(random).b },
+      {
+        name: `${path}.lora_A.weight`,
+        shape: [r, inFeatures],
+        group,
+        initial: (random) => factors(random).a,
+      },
+      {
+        name: `${path}.lora_B.weight`,
+        shape: [outFeatures, r],
+        group,
+        initial: (random) => factors(random).b,
+      },
       ...(settings.settings.lora_bias === true
         ? [
             {
@@ -117,6 +127,15 @@ export const lora: Variant = {
     const b = scaled(embedding ? 'lora_embedding_B' : 'lora_B.weight');
     const biased = settings.settings.lora_bias === true && !embedding;
     return { rank: site.r, a, b, ...(biased ? { bias: scaled('lora_B.bias') } : {}) };
+  },
+
+  peft: {
+    type: 'LORA',
+    read: (config) =>
+      config.peft_type === 'LORA' && !config.use_dora
+        ? { settings: { lora_bias: config.lora_bias } }
+        : undefined,
+    write: (settings) => ({ lora_bias: settings.settings.lora_bias === true }),
   },
 };
 

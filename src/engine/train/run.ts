@@ -19,6 +19,7 @@ import {
 } from '../data';
 import { elements } from '../dtype';
 import { RunError, SessionError, UserError } from '../errors';
+import { forecast } from '../estimate/forecast';
 import { BaseWeights, tensorsOf } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { Generator } from '../generate/generator';
@@ -464,7 +465,7 @@ class Run {
       totalSteps: this.#calendar.totalSteps,
       stepsPerEpoch: this.#calendar.stepsPerEpoch,
       effectiveBatchSize: recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps,
-      predictedPeakBytes: null,
+      predictedPeakBytes: forecast(model, recipe, plan).totalBytes,
     };
     const resumedFromStep = from ? this.#progress.step : null;
     this.#recorder.emit({
