@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { EngineHost, MergeParams, MergeResult } from '../../protocol/trainer';
 import { type LoadedAdapter, loadAdapter } from '../adapters/loaded';
 import { headTensor, type MergedParameter, type MergePlan, planMerge } from '../adapters/merge';
-import { findNonFinite } from '../checkpoint/finite';
+import { findNonFinite, requireFinite } from '../checkpoint/finite';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
 import {
   readRaw,
@@ -77,8 +77,7 @@ export async function merge(params: MergeParams, host: EngineHost): Promise<Merg
 async function refuseOccupied(out: string): Promise<void> {
   const names = await readdir(out).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
-    if (error.code === 'ENOTDIR') return [basename(out)];
-    throw diskError(error, out, 'read');
+    throw diskError(error, out, 'write the folder');
   });
   if (names.length === 0) return;
   throw new RunError({
@@ -244,9 +243,18 @@ async function compare(
   let largest = 0;
   for (let i = 0; i < unmerged.length; i++) {
     const distance = Math.abs(unmerged[i]! - merged[i]!);
-    // Not Math.max, so that a NaN is kept and fails the comparison below.
+    // Not Math.max, so that a NaN is kept and refused below.
     if (!(distance <= difference)) difference = distance;
     largest = Math.max(largest, Math.abs(unmerged[i]!));
+  }
+  if (!Number.isFinite(difference)) {
+    // The likeliest cause is the base itself; it then names the tensors.
+    await requireFinite(checkpoint.tensors.values());
+    throw new RunError({
+      code: 'merge-not-finite',
+      message: `The logits of ${checkpoint.folder} with ${adapter.folder} are not all numbers, merged or unmerged.`,
+      remedy: 'Look at the model and the adapter with inspect; their weights may be damaged.',
+    });
   }
   const tolerance = Math.max(...[...checkpoint.tensors.values()].map(({ dtype }) => tolerances[dtype] ?? 0));
   return { difference, verified: difference <= tolerance * (1 + largest) };
