@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { describe, test } from 'node:test';
+import { after, describe, test } from 'node:test';
 import { tinyWorkspace } from '../engine/train/tinyRun';
 
 /** One way in which an input can be bad. */
@@ -191,6 +191,7 @@ export function describeBadInput(
       return made;
     }));
   describe(title, { concurrency: 2 }, () => {
+    after(async () => (await template)?.clean());
     test('each case stands once', () => {
       assert.equal(new Set(cases.map(({ name }) => name)).size, cases.length);
     });
@@ -212,7 +213,6 @@ export function describeBadInput(
         assert.deepEqual(remains(folder, before, bad), before, 'nothing is left behind');
       });
     }
-    test('the workspace goes', async () => (await template)?.clean());
   });
 }
 
