@@ -68,7 +68,7 @@ if (process.argv.includes('--tests') || process.argv.includes('--vscode-tests'))
   await build({
     ...common,
     external: [...common.external, 'mocha'],
-    entryPoints: globSync('test/vscode', /(\.test|index)\.ts$/),
+    entryPoints: globSync('test/vscode', /(\.test|index|makeWorkspace)\.ts$/),
     outdir: 'build/vscode',
     outbase: 'test/vscode',
   });

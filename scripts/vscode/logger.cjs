@@ -64,12 +64,11 @@ async function create(_name, path) {
   return new Logger('', '', path);
 }
 
-module.exports = {
-  version: 0,
-  Logger,
-  setLevel() {},
-  setFlushOn() {},
-  shutdown() {},
-  createRotatingLogger: create,
-  createAsyncRotatingLogger: create,
-};
+// Assigned one by one: that is how a module loader sees the names of a CommonJS file.
+exports.version = 0;
+exports.Logger = Logger;
+exports.setLevel = () => {};
+exports.setFlushOn = () => {};
+exports.shutdown = () => {};
+exports.createRotatingLogger = create;
+exports.createAsyncRotatingLogger = create;

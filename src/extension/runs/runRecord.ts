@@ -99,7 +99,8 @@ export function foldEvent(run: RunRecord, event: JobEvent): RunRecord {
     case 'step':
       return {
         ...next,
-        state: run.state === 'stopping' ? 'stopping' : 'running',
+        // The word of a pause may be read before the step that it followed.
+        state: run.state === 'stopping' || run.state === 'paused' ? run.state : 'running',
         phase: undefined,
         step: event.step,
         epoch: event.epoch,

@@ -31,8 +31,9 @@ export interface Contents {
 const empty: Contents = { adapters: [], models: [], datasets: [], recipes: [], runs: [], cut: false };
 const quietMs = 250;
 const described = 16;
+/** Files whose coming matters. A name without a dot may be a folder that was moved here with all it holds. */
 const created =
-  '**/{adapter_config.json,adapter_model.safetensors,adapter_model.bin,config.json,*.safetensors,events.jsonl,recipe.yaml,*.jsonl,*.parquet,*.lora.yaml,*.lora.yml,*.lora.json}';
+  /^(adapter_config\.json|config\.json|events\.jsonl|recipe\.yaml|adapter_model\.bin|[^.]+|.*\.(safetensors|jsonl|parquet|lora\.(ya?ml|json)))$/i;
 const changed = '**/{adapter_config.json,adapter_model.safetensors,config.json,*.parquet}';
 
 export class Library implements vscode.Disposable {
@@ -111,9 +112,10 @@ export class Library implements vscode.Disposable {
     for (const watcher of this.#watchers) watcher.dispose();
     this.#watchers = this.#roots.flatMap((root) => {
       const base = vscode.Uri.file(root);
-      // A live run appends to events.jsonl all the time; the run store follows it by itself.
+      // A live run appends to events.jsonl all the time; the run store follows it by itself. A folder that is removed tells
+      // of itself alone.
       const coming = vscode.workspace.createFileSystemWatcher(
-        new vscode.RelativePattern(base, created),
+        new vscode.RelativePattern(base, '**'),
         false,
         true,
         false,
@@ -124,7 +126,9 @@ export class Library implements vscode.Disposable {
         false,
         true,
       );
-      coming.onDidCreate(() => this.refreshSoon());
+      coming.onDidCreate(({ fsPath }) => {
+        if (created.test(basename(fsPath))) this.refreshSoon();
+      });
       coming.onDidDelete(() => this.refreshSoon());
       changing.onDidChange(() => this.refreshSoon());
       return [coming, changing];
