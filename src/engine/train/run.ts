@@ -302,6 +302,8 @@ class Run {
     let tokens = 0;
     for (const batch of plan.from(0)) {
       sum += await this.#trainer.evaluate(batch, recipe.packing);
+      if (!Number.isFinite(sum))
+        throw await this.#notFinite('The evaluation loss is no number', progress.step, [batch]);
       tokens += batch.trainedTokens;
     }
     const loss = sum / tokens;
@@ -497,8 +499,8 @@ class Run {
   }
 
   async #notFinite(what: string, step: number, batches: readonly Batch[]): Promise<UserError> {
-    // At the very start the checkpoint itself is the likeliest cause: it then names the tensors.
-    if (this.#recentLosses.length === 0) await requireFinite(this.inputs.checkpoint.tensors.values());
+    // The checkpoint itself may be the cause, at any step: a token's row is read when the token first comes.
+    await requireFinite(this.inputs.checkpoint.tensors.values());
     const rows = batches.flatMap((batch) => batch.sourceRows.map(({ file, row }) => `${file}:${row}`));
     const last = this.folder.newestCheckpoint();
     return new RunError({
