@@ -166,6 +166,23 @@ const cases: BadInput[] = [
     started: true,
   },
   {
+    name: 'NaN weights that only the evaluation meets',
+    spoil: (at) => {
+      const { vocab } = JSON.parse(at.bytes('base/tokenizer.json').toString()).model;
+      at.change('base/config.json', { tie_word_embeddings: false });
+      at.changeTensors(weights, (all) => {
+        const embedding = all.get(table)!;
+        all.set('lm_head.weight', { ...embedding, data: Buffer.from(embedding.data) });
+        embedding.data.writeFloatLE(Number.NaN, 4 * 32 * vocab.Q);
+      });
+      at.write('eval.jsonl', '{"prompt": "Q", "completion": "Q"}');
+      return at.train({ eval_dataset: 'eval.jsonl' });
+    },
+    code: 'checkpoint-not-finite',
+    says: /embed_tokens\.weight.*1 NaN/s,
+    started: true,
+  },
+  {
     name: 'NaN weights when evaluating',
     spoil: (at) => {
       at.changeTensors(weights, (all) => all.get(norm)!.data.writeFloatLE(Number.NaN));

@@ -1,6 +1,9 @@
 // Mistakes in recipes and on the command line: each is refused through the real terminal with its line and a remedy.
+import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
-import { type BadInput, describeBadInput } from './badInput';
+import { test } from 'node:test';
+import { tinyWorkspace } from '../engine/train/tinyRun';
+import { type BadInput, describeBadInput, Workspace, workbench } from './badInput';
 
 /** A recipe in YAML below the two required lines; its first line is the file's third. */
 function yaml(text: string, ...more: string[]): BadInput['spoil'] {
@@ -266,3 +269,14 @@ const cases: BadInput[] = [
 ];
 
 describeBadInput('a bad recipe or command line', cases);
+
+test('accepts a rank above the sizes of the matrices', async () => {
+  const { folder, clean } = await tinyWorkspace();
+  try {
+    const { code, out, err } = await workbench([...new Workspace(folder).train({ r: 96 }), '--json']);
+    assert.equal(code, 0, err);
+    assert.equal(JSON.parse(out).steps, 2);
+  } finally {
+    clean();
+  }
+});
