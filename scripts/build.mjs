@@ -27,6 +27,8 @@ const engineApart = {
 const programs = { cli: 'src/cli/main.ts', trainer: 'src/trainer/main.ts' };
 await build({ ...common, entryPoints: programs, outdir: 'dist' });
 await build({ ...common, entryPoints: { engineParts: 'src/extension/engineParts.ts' }, outdir: 'dist' });
+// Threads of the extension host: what computes for a panel.
+await build({ ...common, entryPoints: globSync('src/extension/webviews', /Worker\.ts$/), outdir: 'dist' });
 await build({
   ...common,
   entryPoints: { extension: 'src/extension/extension.ts' },

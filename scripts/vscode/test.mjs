@@ -57,7 +57,8 @@ async function suite(name, { trusted }) {
   if (only !== undefined && only !== name) return;
   console.log(`\nVS Code suite: ${name}`);
   const results = join(scratch, `${name}.json`);
-  const userData = join(scratch, 'user');
+  // Restricted mode starts afresh: what a trusted window leaves open belongs to it.
+  const userData = join(scratch, trusted ? 'user' : 'restricted');
   mkdirSync(join(userData, 'User'), { recursive: true });
   const settings = {
     'security.workspace.trust.enabled': !trusted,
