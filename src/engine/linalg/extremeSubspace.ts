@@ -1,0 +1,140 @@
+// The largest or smallest eigenvectors of a large symmetric matrix that is known by its products only: subspace iteration,
+// each round through a Chebyshev polynomial that is small on the unwanted part of the spectrum and grows fast beyond it.
+import type { Random } from '../random';
+import { block, type Matrix, matrix, transposed } from './matrix';
+import { orthonormalColumns } from './orthonormal';
+import { symmetricEigen } from './symmetric';
+
+/** x [n, k] → H·x. */
+export type Apply = (x: Matrix) => Promise<Matrix>;
+
+export interface Subspace {
+  /** [n, r], orthonormal; from the largest eigenvalue down. */
+  vectors: Matrix;
+  values: Float64Array;
+  rounds: number;
+}
+
+const mostRounds = 40;
+/** Relative change of the wanted eigenvalues' sum at which a round brings no more; fp32 products give about this much. */
+const settled = 3e-6;
+
+/** @param apply multiplies by a symmetric positive semidefinite [n, n] matrix. */
+export async function extremeSubspace(
+  apply: Apply,
+  n: number,
+  r: number,
+  end: 'top' | 'bottom',
+  random: Random,
+): Promise<Subspace> {
+  const width = Math.min(n, r + Math.max(8, Math.ceil(r / 2)));
+  const highest = await largestEigenvalue(apply, n, random);
+  const degree = end === 'top' ? 8 : 24;
+  let basis = matrix(n, width);
+  for (let i = 0; i < basis.data.length; i++) basis.data[i] = random.normal();
+  basis = orthonormalColumns(basis, random).q;
+  let { values, vectors } = await ritz(apply, basis);
+  let before = Number.NaN;
+  let quiet = 0;
+  let rounds = 0;
+  while (rounds < mostRounds && quiet < 2) {
+    rounds++;
+    // The unwanted part lies between the innermost value of the subspace and the other end of the spectrum.
+    const [low, high, target] =
+      end === 'top'
+        ? [0, values[width - 1]!, highest]
+        : [values[0]!, highest, Math.max(0, values[width - 1]!)];
+    basis = orthonormalColumns(await filtered(apply, vectors, low, high, target, degree), random).q;
+    ({ values, vectors } = await ritz(apply, basis));
+    const wanted = (end === 'top' ? values.slice(0, r) : values.slice(width - r)).reduce((s, v) => s + v, 0);
+    quiet = Math.abs(wanted - before) <= settled * Math.abs(wanted) + 1e-9 * r * highest ? quiet + 1 : 0;
+    before = wanted;
+  }
+  const from = end === 'top' ? 0 : width - r;
+  return { vectors: block(vectors, 0, n, from, from + r), values: values.slice(from, from + r), rounds };
+}
+
+/** Eigenvalues of H within the span of an orthonormal basis, and their vectors, from the largest down. */
+async function ritz(apply: Apply, basis: Matrix): Promise<{ values: Float64Array; vectors: Matrix }> {
+  const image = transposed(await apply(basis));
+  const own = transposed(basis);
+  const { rows: k, columns: n } = own;
+  const projected = Array.from({ length: k }, () => new Float64Array(k));
+  for (let i = 0; i < k; i++) {
+    for (let j = 0; j < k; j++) {
+      let sum = 0;
+      for (let p = 0; p < n; p++) sum += own.data[i * n + p]! * image.data[j * n + p]!;
+      projected[i]![j] = sum;
+    }
+  }
+  for (let i = 0; i < k; i++) {
+    for (let j = 0; j < i; j++) {
+      const mean = (projected[i]![j]! + projected[j]![i]!) / 2;
+      projected[i]![j] = mean;
+      projected[j]![i] = mean;
+    }
+  }
+  const { values, vectors } = symmetricEigen(projected);
+  const turned = matrix(n, k);
+  const sums = new Float64Array(k);
+  for (let p = 0; p < n; p++) {
+    sums.fill(0);
+    for (let i = 0; i < k; i++) {
+      const x = own.data[i * n + p]!;
+      for (let j = 0; j < k; j++) sums[j]! += x * vectors[j]![i]!;
+    }
+    turned.data.set(sums, p * k);
+  }
+  return { values, vectors: turned };
+}
+
+/**
+ * C_m((H − c)/e)·x with c, e the centre and half-width of [low, high], scaled by its value at `target`, so that nothing
+ * overflows (the three-term recursion with σ of Zhou and Saad).
+ */
+async function filtered(
+  apply: Apply,
+  x: Matrix,
+  low: number,
+  high: number,
+  target: number,
+  degree: number,
+): Promise<Matrix> {
+  const e = (high - low) / 2;
+  const c = (high + low) / 2;
+  if (!(e > 0) || target === c) return apply(x);
+  const first = e / (target - c);
+  let sigma = first;
+  let past = x;
+  let now = combined(await apply(x), x, sigma / e, (-c * sigma) / e);
+  for (let i = 2; i <= degree; i++) {
+    const next = 1 / (2 / first - sigma);
+    const image = combined(await apply(now), now, (2 * next) / e, (-2 * c * next) / e);
+    const step = combined(image, past, 1, -sigma * next);
+    past = now;
+    now = step;
+    sigma = next;
+  }
+  return now;
+}
+
+/** p·a + q·b. */
+function combined(a: Matrix, b: Matrix, p: number, q: number): Matrix {
+  const out = matrix(a.rows, a.columns);
+  for (let i = 0; i < out.data.length; i++) out.data[i] = p * a.data[i]! + q * b.data[i]!;
+  return out;
+}
+
+/** A little more than the largest eigenvalue, by power iteration on a few vectors. */
+async function largestEigenvalue(apply: Apply, n: number, random: Random): Promise<number> {
+  let x = matrix(n, Math.min(n, 4));
+  for (let i = 0; i < x.data.length; i++) x.data[i] = random.normal();
+  let largest = 0;
+  for (let i = 0; i < 8; i++) {
+    x = orthonormalColumns(x, random).q;
+    const step = await ritz(apply, x);
+    largest = Math.max(largest, step.values[0]!);
+    x = await apply(step.vectors);
+  }
+  return 1.02 * largest;
+}
