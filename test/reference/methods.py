@@ -306,10 +306,10 @@ def train(model, case, batches, optimizer_name=None):
         task = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
         loss = task
         if adalora:
-            # With labels PEFT adds its penalty to the loss that it returns.
-            loss = model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss
-            penalty = case["config"]["orth_reg_weight"] * orthogonality(model)
-            assert abs((task + penalty - loss).item()) < 1e-5
+            # With labels PEFT adds its penalty to the loss that it returns (always in float32).
+            theirs = model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss
+            loss = task + case["config"]["orth_reg_weight"] * orthogonality(model)
+            assert abs((theirs - loss).item()) < 1e-5
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trainable, 1.0)
         lrs = scheduler.get_last_lr()
@@ -345,8 +345,10 @@ def adapted_model(case, folder, dtype):
         for n, t in load_file(changed).items():
             parameters[n].data = t.to(dtype)
     model = PeftModel.from_pretrained(base, folder / "initial_adapter", is_trainable=True)
-    for p in model.parameters():
+    for n, p in model.named_parameters():
         p.data = p.data.to(dtype)
+        if ".ranknum." in n:
+            p.requires_grad_(False)  # PEFT makes AdaLoRA's constant trainable when it casts it to the base's type.
     for b in model.buffers():
         if b.is_floating_point():
             b.data = b.data.to(dtype)
