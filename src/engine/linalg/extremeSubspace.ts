@@ -28,7 +28,7 @@ export async function extremeSubspace(
   random: Random,
 ): Promise<Subspace> {
   const width = Math.min(n, r + Math.max(8, Math.ceil(r / 2)));
-  const highest = await largestEigenvalue(apply, n, random);
+  let highest = await largestEigenvalue(apply, n, random);
   const degree = end === 'top' ? 8 : 24;
   let basis = matrix(n, width);
   for (let i = 0; i < basis.data.length; i++) basis.data[i] = random.normal();
@@ -46,6 +46,7 @@ export async function extremeSubspace(
         : [values[0]!, highest, Math.max(0, values[width - 1]!)];
     basis = orthonormalColumns(await filtered(apply, vectors, low, high, target, degree), random).q;
     ({ values, vectors } = await ritz(apply, basis));
+    highest = Math.max(highest, 1.01 * values[0]!);
     const wanted = (end === 'top' ? values.slice(0, r) : values.slice(width - r)).reduce((s, v) => s + v, 0);
     quiet = Math.abs(wanted - before) <= settled * Math.abs(wanted) + 1e-9 * r * highest ? quiet + 1 : 0;
     before = wanted;
@@ -125,16 +126,20 @@ function combined(a: Matrix, b: Matrix, p: number, q: number): Matrix {
   return out;
 }
 
-/** A little more than the largest eigenvalue, by power iteration on a few vectors. */
+/** A bound above the largest eigenvalue: a power iteration's estimate and the length of its residual. */
 async function largestEigenvalue(apply: Apply, n: number, random: Random): Promise<number> {
   let x = matrix(n, Math.min(n, 4));
   for (let i = 0; i < x.data.length; i++) x.data[i] = random.normal();
-  let largest = 0;
+  let bound = 0;
   for (let i = 0; i < 8; i++) {
     x = orthonormalColumns(x, random).q;
-    const step = await ritz(apply, x);
-    largest = Math.max(largest, step.values[0]!);
-    x = await apply(step.vectors);
+    const { values, vectors } = await ritz(apply, x);
+    x = await apply(vectors);
+    let residual = 0;
+    for (let p = 0; p < n; p++) {
+      residual += (x.data[p * x.columns]! - values[0]! * vectors.data[p * x.columns]!) ** 2;
+    }
+    bound = Math.max(values[0]!, i < 7 ? 0 : values[0]! + Math.sqrt(residual));
   }
-  return 1.02 * largest;
+  return 1.01 * bound;
 }

@@ -1,0 +1,31 @@
+// The initialisations of this version. A new one is a file here and a line below.
+import { chosenEntry } from '../../recipe/catalogue';
+import { gaussian } from './gaussian';
+import type { Initialisation } from './initialisation';
+import { kaiming } from './kaiming';
+import { milora } from './milora';
+import { off } from './off';
+import { olora } from './olora';
+import { orthogonal } from './orthogonal';
+import { fastPissa, pissa } from './pissa';
+
+export type { Initialisation } from './initialisation';
+
+export const initialisations: readonly Initialisation[] = [
+  kaiming,
+  gaussian,
+  orthogonal,
+  pissa,
+  fastPissa,
+  milora,
+  olora,
+  off,
+];
+
+export function initialisationOf(id: boolean | string): Initialisation {
+  const entry = chosenEntry(
+    initialisations.map((initialisation) => initialisation.entry),
+    id,
+  );
+  return initialisations.find((initialisation) => initialisation.entry === entry) ?? kaiming;
+}
