@@ -67,6 +67,7 @@ if (process.argv.includes('--tests')) {
 }
 if (process.argv.includes('--tests') || process.argv.includes('--vscode-tests')) {
   // The suite runs inside the editor; mocha comes from its own package there.
+  rmSync(`${root}build/vscode`, { recursive: true, force: true });
   await build({
     ...common,
     external: [...common.external, 'mocha'],

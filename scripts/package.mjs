@@ -44,7 +44,7 @@ for (const name of shipped) {
 }
 cpSync(join(root, 'samples'), join(stage, 'samples'), {
   recursive: true,
-  filter: (path) => !path.endsWith('.mjs') && !/[\\/]story$/.test(path),
+  filter: (path) => !path.endsWith('.mjs') && !/[\\/](story|pretrain[^\\/]*)$/.test(path),
 });
 
 /** What is needed at run time of the native packages: the one platform's libraries, and the scripts that load them. */

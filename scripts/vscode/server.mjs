@@ -20,6 +20,7 @@ const quiet = {
   'extensions.ignoreRecommendations': true,
   'telemetry.telemetryLevel': 'off',
   'window.commandCenter': false,
+  'git.openRepositoryInParentFolders': 'never',
 };
 
 function freePort() {

@@ -1,6 +1,7 @@
 // Runs the mocha suite inside a real VS Code: the one that VSCODE_EXECUTABLE_PATH names, else the browser-based one, else a
 // downloaded desktop one. Three starts: the main suite, a second window on the run that the first left going, and a folder
-// that is not trusted. Arguments are filters for test titles; `--suite=main` runs one of the three. The last line counts.
+// that is not trusted. Arguments are filters for test titles; `--suite=main` runs one of the three, `--packaged`
+// takes what the VSIX holds in place of the project. The last line counts.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,9 @@ import { ensureInstalled, HarnessUnavailable } from './install.mjs';
 install();
 const executable = findExecutable();
 run('node', ['scripts/build.mjs', '--vscode-tests']);
+const packaged = process.argv.includes('--packaged');
+if (packaged) run('node', ['scripts/package.mjs']);
+const extension = packaged ? join(root, 'build', 'package') : root;
 
 const scratch = mkdtempSync(join(tmpdir(), 'lwtest-'));
 const workspace = join(scratch, 'workspace');
@@ -78,7 +82,7 @@ async function suite(name, { trusted }) {
     // test-electron switches Workspace Trust off, which is what the last suite is about.
     if (trusted || executable === undefined) {
       const options = {
-        extensionDevelopmentPath: root,
+        extensionDevelopmentPath: extension,
         extensionTestsPath: tests,
         launchArgs,
         extensionTestsEnv: env,
@@ -86,7 +90,7 @@ async function suite(name, { trusted }) {
       await runTests(executable === undefined ? options : { ...options, vscodeExecutablePath: executable });
     } else
       await launch(
-        [...launchArgs, `--extensionDevelopmentPath=${root}`, `--extensionTestsPath=${tests}`],
+        [...launchArgs, `--extensionDevelopmentPath=${extension}`, `--extensionTestsPath=${tests}`],
         env,
       );
   } catch (error) {

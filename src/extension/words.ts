@@ -57,8 +57,20 @@ export function shortState(run: RunRecord): string {
     case 'stopped':
       return l10n.t('stopped at step {0}', run.step);
     case 'failed':
+      if (run.error?.code === 'trainer-died') return l10n.t('killed after step {0}', run.step);
       return (run.error?.message ?? l10n.t('failed')).split('\n', 1)[0]!.slice(0, 80);
   }
+}
+
+/** `step 864 of 1,323 · loss 0.446 · 18 min left`. */
+export function progressText(run: RunRecord): string {
+  if (run.loss === undefined || run.totalSteps === undefined) return shortState(run);
+  const parts = [
+    l10n.t('step {0} of {1}', run.step.toLocaleString('en'), run.totalSteps.toLocaleString('en')),
+    l10n.t('loss {0}', formatLoss(run.loss)),
+  ];
+  if (run.etaSeconds !== undefined) parts.push(l10n.t('{0} left', formatDuration(run.etaSeconds)));
+  return parts.join(' · ');
 }
 
 /** A tooltip: everything that is known. */

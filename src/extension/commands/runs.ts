@@ -66,13 +66,14 @@ export const runCommands: Readonly<Record<string, Command>> = {
       services.runs.removeJob(run.id);
       return;
     }
-    const action = vscode.l10n.t('Move to Trash');
-    const text = vscode.l10n.t(
-      'Move the run {0} with its checkpoints and its adapter to the trash?',
-      run.name,
-    );
+    // A remote machine has no trash.
+    const useTrash = vscode.env.remoteName === undefined;
+    const action = useTrash ? vscode.l10n.t('Move to Trash') : vscode.l10n.t('Delete');
+    const text = useTrash
+      ? vscode.l10n.t('Move the run {0} with its checkpoints and its adapter to the trash?', run.name)
+      : vscode.l10n.t('Delete the run {0} with its checkpoints and its adapter?', run.name);
     if ((await vscode.window.showWarningMessage(text, { modal: true }, action)) !== action) return;
-    await vscode.workspace.fs.delete(vscode.Uri.file(run.folder), { recursive: true, useTrash: true });
+    await vscode.workspace.fs.delete(vscode.Uri.file(run.folder), { recursive: true, useTrash });
     await services.library.refresh();
   },
 

@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import type { RunRecord, RunState } from '../runs/runRecord';
 import type { RunStore } from '../runs/runStore';
-import { formatLoss, runTooltip, shortState } from '../words';
+import { formatLoss, progressText, runTooltip, shortState } from '../words';
 
 export interface RunNode {
   kind: 'run';
@@ -83,10 +83,7 @@ function runItem(run: RunRecord): vscode.TreeItem {
   const { Collapsed, None } = vscode.TreeItemCollapsibleState;
   const item = new vscode.TreeItem(run.name, run.checkpoints.length > 0 ? Collapsed : None);
   item.id = run.id;
-  const live = run.state === 'running' && run.loss !== undefined;
-  item.description = live
-    ? `${shortState(run)} · ${vscode.l10n.t('step {0}, loss {1}', run.step, formatLoss(run.loss))}`
-    : shortState(run);
+  item.description = run.state === 'running' ? progressText(run) : shortState(run);
   item.tooltip = runTooltip(run);
   const [icon, color] = icons[run.state];
   item.iconPath = new vscode.ThemeIcon(icon, color === undefined ? undefined : new vscode.ThemeColor(color));

@@ -75,12 +75,27 @@ export async function describeAdapter(folder: string, runs: ReadonlySet<string>)
     baseFolder: undefined,
     baseMatch: 'unknown',
     fingerprint: text('base_model_fingerprint') ?? head?.fingerprint,
-    peftType: text('peft_type') ?? 'LoRA',
+    peftType: methodName(text('peft_type'), config?.use_dora === true),
     rank: typeof config?.r === 'number' ? config.r : undefined,
     bytes: file === undefined ? 0 : await sizeOf(file),
     run: runs.has(run) ? run : undefined,
     problems,
   };
+}
+
+/** PEFT's names in capitals → as they are written. */
+const methodNames: Readonly<Record<string, string>> = {
+  LORA: 'LoRA',
+  ADALORA: 'AdaLoRA',
+  VERA: 'VeRA',
+  LOHA: 'LoHa',
+  LOKR: 'LoKr',
+  RANDLORA: 'RandLora',
+};
+
+function methodName(peftType: string | undefined, dora: boolean): string {
+  if (dora) return 'DoRA';
+  return peftType === undefined ? 'LoRA' : (methodNames[peftType] ?? peftType);
 }
 
 /** Describes a checkpoint's folder. */

@@ -34,6 +34,8 @@ const described = 16;
 /** Files whose coming matters. A name without a dot may be a folder that was moved here with all it holds. */
 const created =
   /^(adapter_config\.json|config\.json|events\.jsonl|recipe\.yaml|adapter_model\.bin|[^.]+|.*\.(safetensors|jsonl|parquet|lora\.(ya?ml|json)))$/i;
+/** Where files come and go that no scan looks at. */
+const restless = /[\\/](checkpoints|node_modules|\.git)[\\/]/;
 const changed = '**/{adapter_config.json,adapter_model.safetensors,config.json,*.parquet}';
 
 export class Library implements vscode.Disposable {
@@ -127,9 +129,11 @@ export class Library implements vscode.Disposable {
         true,
       );
       coming.onDidCreate(({ fsPath }) => {
-        if (created.test(basename(fsPath))) this.refreshSoon();
+        if (created.test(basename(fsPath)) && !restless.test(fsPath)) this.refreshSoon();
       });
-      coming.onDidDelete(() => this.refreshSoon());
+      coming.onDidDelete(({ fsPath }) => {
+        if (!restless.test(fsPath)) this.refreshSoon();
+      });
       changing.onDidChange(() => this.refreshSoon());
       return [coming, changing];
     });
@@ -157,12 +161,14 @@ export class Library implements vscode.Disposable {
     });
     const contents = await this.#describe(found);
     if (this.#disposed) return;
+    // Trees that are told of nothing new would only flicker.
+    const news = !this.ready || JSON.stringify(contents) !== JSON.stringify(this.#contents);
     this.#contents = contents;
     const milliseconds = Math.round(performance.now() - started);
     log.debug(
       `Scanned ${found.entries} entries in ${milliseconds} ms${found.cut ? ' (bound reached)' : ''}.`,
     );
-    this.#changed.fire(contents);
+    if (news) this.#changed.fire(contents);
   }
 
   async #describe(found: Found): Promise<Contents> {

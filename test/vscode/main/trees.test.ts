@@ -35,7 +35,7 @@ suite('trees', () => {
       .flatMap((group) => tree.getChildren(group))
       .find((node) => node.kind === 'adapter' && node.name === 'good');
     const item = tree.getTreeItem(good!);
-    assert.match(String(item.description), /^LORA r4 · \d/);
+    assert.match(String(item.description), /^LoRA r4 · \d/);
     assert.equal(item.contextValue, 'adapter');
     tree.dispose();
   });
