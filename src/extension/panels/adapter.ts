@@ -1,28 +1,15 @@
-// An adapter as it lies on disk. Until it has a page of its own, its tensors are listed as text. It reads the file in this
-// process, and starts none: an adapter may be looked at in a folder that is not trusted.
+// An adapter as it lies on disk: facts, health, where it changed the model. It reads files in this process's own thread for
+// that and starts no process: an adapter may be looked at in a folder that is not trusted.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import { fallbackReadonlyEditor } from './fallback';
+import { adapterEditor } from '../webviews/adapterEditor';
 import type { Panel } from './registry';
 
-async function describe(path: string): Promise<string> {
-  const { inspectSafetensors } = await import('../engineParts');
-  const { file, problems } = await inspectSafetensors(path);
-  const tensors = [...file.tensors.values()].map(
-    ({ name, dtype, shape }) => `${name}  ${dtype}  [${shape.join(', ')}]`,
-  );
-  return [
-    ...problems.map(({ where, message }) => `${where}: ${message}`),
-    `${tensors.length} tensors`,
-    ...tensors,
-  ].join('\n');
-}
-
 export const adapterPanel: Panel<'adapter'> = {
-  register: () => [
-    fallbackReadonlyEditor('loraWorkbench.adapter', describe),
-    fallbackReadonlyEditor('loraWorkbench.tensors', describe),
+  register: (services) => [
+    adapterEditor('loraWorkbench.adapter', services),
+    adapterEditor('loraWorkbench.tensors', services),
   ],
 
   async open({ path }) {

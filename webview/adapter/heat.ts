@@ -1,0 +1,258 @@
+// The heat map: layers across, kinds of modules down, a number and a step of colour in each cell. One tab stop; arrows move,
+// Home and End go to the row's ends, and what has the focus is what is chosen.
+import { el, fill } from '../shared/dom';
+import { short } from '../shared/format';
+import { type Cell, cellKey, type Grid, gridOf, stepOf, thresholds } from './grid';
+import type { AdapterModel, View } from './model';
+
+export const units: Record<View, string> = { ratio: ' %', norm: '', effective: '' };
+
+export function shown(value: number, view: View): string {
+  if (view === 'norm')
+    return value !== 0 && value < 0.1
+      ? value.toFixed(3).replace(/^0/, '')
+      : short(Number(value.toPrecision(2)));
+  return value !== 0 && value < 0.095 ? value.toFixed(2).replace(/^0/, '') : value.toFixed(1);
+}
+
+export class Heat {
+  readonly element = el('div', { class: 'ad-scroll' });
+  readonly note = el('div', { class: 'ad-note' });
+  readonly #grid: Grid;
+  readonly #cells = new Map<number, HTMLElement>();
+  readonly #means = new Map<string, HTMLElement>();
+  #chosen = -1;
+
+  constructor(
+    private readonly model: AdapterModel,
+    private readonly onChoose: (module: number) => void,
+  ) {
+    this.#grid = gridOf(model.head.modules.map(({ path }) => path));
+    this.#build();
+  }
+
+  get chosen(): number {
+    return this.#chosen;
+  }
+
+  choose(module: number, focus = false): void {
+    const before = this.#cells.get(this.#chosen);
+    before?.setAttribute('aria-selected', 'false');
+    before?.setAttribute('tabindex', '-1');
+    this.#chosen = module;
+    const cell = this.#cells.get(module);
+    cell?.setAttribute('aria-selected', 'true');
+    cell?.setAttribute('tabindex', '0');
+    if (focus) cell?.focus();
+  }
+
+  /** Writes the numbers that are known into the cells. */
+  update(view: View): void {
+    const { model } = this;
+    const all = [...this.#cells.keys()];
+    const known = all
+      .map((module) => model.value(module, view))
+      .filter((v) => typeof v === 'number' && v > 0);
+    const cuts = thresholds(known as number[]);
+    for (const [module, cell] of this.#cells) {
+      const value = model.value(module, view);
+      const { path } = model.head.modules[module]!;
+      const text = value === undefined ? '' : value === null ? '✕' : value === 0 ? '0' : shown(value, view);
+      const state =
+        value === undefined
+          ? 'waiting'
+          : value === null
+            ? 'bad'
+            : value === 0
+              ? 'zero'
+              : `q${stepOf(value, cuts)}`;
+      if (cell.textContent !== text) cell.textContent = text;
+      if (cell.className !== state) cell.className = state;
+      const said =
+        value === undefined
+          ? 'not known yet'
+          : value === null
+            ? 'no number'
+            : value === 0
+              ? 'never moved'
+              : `${text}${units[view]}`;
+      cell.setAttribute('aria-label', `${path}: ${said}`);
+      cell.title = `${path}: ${said}`;
+    }
+    this.#updateMeans(view);
+    this.#updateNote(view, cuts, all);
+  }
+
+  #build(): void {
+    const { rows, layers, cells } = this.#grid;
+    const head = el(
+      'tr',
+      { role: 'row' },
+      el('th', { class: 'row quiet', scope: 'col' }, 'layer'),
+      layers.map((layer) => el('th', { scope: 'col' }, layer)),
+      el('th', { class: 'm', scope: 'col' }, 'mean'),
+    );
+    const body = rows.map((row, y) =>
+      el(
+        'tr',
+        { role: 'row' },
+        el('th', { class: 'row', scope: 'row', title: row }, row),
+        layers.map((layer, x) => this.#cell(cells.get(cellKey(row, layer)), x, y)),
+        this.#mean(`row ${row}`, 'm'),
+      ),
+    );
+    const means = el(
+      'tr',
+      { class: 'means', role: 'row' },
+      el('th', { class: 'row quiet', scope: 'row' }, 'mean'),
+      layers.map((layer) => this.#mean(`layer ${layer}`, '')),
+      this.#mean('all', 'm'),
+    );
+    const width = `${84 + 46 + layers.length * 26}px`;
+    const others = this.#grid.others.map((cell, y) =>
+      el(
+        'tr',
+        { role: 'row' },
+        el('th', { class: 'row', scope: 'row', style: { width: '200px' }, title: cell.row }, cell.row),
+        this.#cell(cell, 0, rows.length + y),
+      ),
+    );
+    fill(
+      this.element,
+      rows.length === 0
+        ? null
+        : el(
+            'table',
+            {
+              class: 'ad-heat',
+              role: 'grid',
+              'aria-label': 'Modules by layer',
+              style: { 'min-width': width },
+            },
+            el('thead', {}, head),
+            el('tbody', {}, body, means),
+          ),
+      others.length === 0
+        ? null
+        : el(
+            'table',
+            {
+              class: 'ad-heat ad-others',
+              role: 'grid',
+              'aria-label': 'Modules outside the layers',
+              style: { width: '290px' },
+            },
+            el('tbody', {}, others),
+          ),
+    );
+    this.element.addEventListener('keydown', (event) => this.#key(event as KeyboardEvent));
+  }
+
+  #cell(cell: Cell | undefined, x: number, y: number): HTMLElement {
+    if (cell === undefined) return el('td', { class: 'none' });
+    const element = el('td', {
+      role: 'gridcell',
+      class: 'waiting',
+      tabindex: '-1',
+      'aria-selected': 'false',
+      dataset: { module: String(cell.module), x: String(x), y: String(y) },
+      on: {
+        click: () => {
+          this.choose(cell.module, true);
+          this.onChoose(cell.module);
+        },
+      },
+    });
+    this.#cells.set(cell.module, element);
+    return element;
+  }
+
+  #mean(key: string, className: string): HTMLElement {
+    const element = el('td', { class: className });
+    this.#means.set(key, element);
+    return element;
+  }
+
+  #key(event: KeyboardEvent): void {
+    const target = event.target as HTMLElement;
+    if (target.dataset.module === undefined) return;
+    const [x, y] = [Number(target.dataset.x), Number(target.dataset.y)];
+    const step: Record<string, [number, number]> = {
+      ArrowLeft: [-1, 0],
+      ArrowRight: [1, 0],
+      ArrowUp: [0, -1],
+      ArrowDown: [0, 1],
+    };
+    const at = (px: number, py: number) =>
+      this.element.querySelector<HTMLElement>(`[data-x="${px}"][data-y="${py}"]`);
+    let next: HTMLElement | null = null;
+    const move = step[event.key];
+    if (move !== undefined) {
+      // Holes, as of modules that were left out, are stepped over.
+      for (let n = 1; n < 400 && next === null; n++) next = at(x + n * move[0], y + n * move[1]);
+    } else if (event.key === 'Home' || event.key === 'End') {
+      const row = [...this.element.querySelectorAll<HTMLElement>(`[data-y="${y}"]`)];
+      next = (event.key === 'Home' ? row[0] : row.at(-1)) ?? null;
+    } else return;
+    event.preventDefault();
+    if (next === null) return;
+    this.choose(Number(next.dataset.module), true);
+    this.onChoose(this.#chosen);
+  }
+
+  #updateMeans(view: View): void {
+    const sums = new Map<string, [number, number]>();
+    for (const cell of this.#grid.cells.values()) {
+      const value = this.model.value(cell.module, view);
+      if (typeof value !== 'number') continue;
+      for (const key of [`row ${cell.row}`, `layer ${cell.layer}`, 'all']) {
+        const [sum, count] = sums.get(key) ?? [0, 0];
+        sums.set(key, [sum + value, count + 1]);
+      }
+    }
+    for (const [key, element] of this.#means) {
+      const found = sums.get(key);
+      element.textContent = found === undefined ? '' : shown(found[0] / found[1], view);
+    }
+  }
+
+  #updateNote(view: View, cuts: readonly number[], all: readonly number[]): void {
+    const values = all.flatMap((module) => {
+      const value = this.model.value(module, view);
+      return typeof value === 'number' ? [{ module, value }] : [];
+    });
+    if (values.length === 0) {
+      fill(this.note, 'Reading…');
+      return;
+    }
+    const sorted = values.sort((a, b) => b.value - a.value);
+    const say = ({ module, value }: { module: number; value: number }): string =>
+      `${shortPath(this.model.head.modules[module]!.path)}, ${shown(value, view)}${units[view]}`;
+    const unmoved = this.model.unmoved.length;
+    fill(
+      this.note,
+      el(
+        'span',
+        {},
+        unmoved === values.length
+          ? 'No module moved.'
+          : `Most: ${say(sorted[0]!)}. Least: ${say(sorted.at(-1)!)}.`,
+      ),
+      cuts.length === 0
+        ? null
+        : el(
+            'span',
+            { class: 'ad-scale', 'aria-hidden': 'true' },
+            el('span', {}, `< ${shown(cuts[0]!, view)}`),
+            [0, 1, 2, 3, 4].map((q) => el('i', { class: `q${q}` })),
+            el('span', {}, `≥ ${shown(cuts[3]!, view)}`),
+          ),
+    );
+  }
+}
+
+/** `model.layers.13.mlp.down_proj` → `layer 13 down_proj`. */
+export function shortPath(path: string): string {
+  const match = /\.(\d+)\.(?:.*\.)?([^.]+)$/.exec(path);
+  return match === null ? path : `layer ${match[1]} ${match[2]}`;
+}
