@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from peft import AdaLoraConfig, LoraConfig, PeftModel, VeraConfig, get_peft_model
 from peft.optimizers import create_lorafa_optimizer, create_loraplus_optimizer
+from peft.tuners.lora.config import CordaConfig, EvaConfig
 from peft.utils import loftq_utils
 from safetensors.torch import load_file
 from transformers import get_scheduler
@@ -220,7 +221,7 @@ def eva_start(name, case, folder):
         exact[f"{n}.explained_variance_ratio"] = ratio[:8].float()
         exact[f"{n}.components"] = vh[:8].float()
         exact[f"{n}.mean"] = x.mean(0).float()
-    most = max(round(case["config"]["r"] * case["config"]["eva_config"]["rho"]), 1)
+    most = max(round(case["config"]["r"] * case["config"]["eva_config"].rho), 1)
     order = sorted(((v.item(), n) for n in inputs for v in exact[f"{n}.explained_variance_ratio"][:most]), reverse=True)
     budget = case["config"]["r"] * len(inputs)
     exact_ranks = {n: sum(m == n for _, m in order[:budget]) for n in inputs}
@@ -518,12 +519,6 @@ def loftq_errors(case, folder):
     return out
 
 
-def corda_config(method):
-    from peft.tuners.lora.config import CordaConfig
-
-    return CordaConfig(corda_method=method)
-
-
 RESIDUAL = dict(lora_alpha=4)  # s = 1, as these methods recommend.
 CASES = {
     "llama-dora": case(LLAMA, "dora", use_dora=True),
@@ -587,6 +582,31 @@ CASES = {
         LLAMA, "milora", lr=2e-3, prepare=by_formula(milora), note="Not in PEFT: factors by the formula.", **RESIDUAL),
     "gpt2-milora": case(
         GPT2, "milora", lr=2e-3, prepare=by_formula(milora), note="Not in PEFT: factors by the formula.", **RESIDUAL),
+    "llama-corda-ipm": case(
+        LLAMA, "corda", lr=2e-3, prepare=corda_start, init_lora_weights="corda", corda_config=CordaConfig(corda_method="ipm"),
+        **RESIDUAL),
+    "llama-corda-kpm": case(
+        LLAMA, "corda", lr=2e-3, prepare=corda_start, init_lora_weights="corda", corda_config=CordaConfig(corda_method="kpm"),
+        **RESIDUAL),
+    "gpt2-corda-ipm": case(
+        GPT2 | dict(targets=["c_attn"]), "corda", lr=2e-3, prepare=corda_start, init_lora_weights="corda",
+        corda_config=CordaConfig(corda_method="ipm"), **RESIDUAL),
+    "llama-eva": case(
+        LLAMA, "eva", lr=5e-3, prepare=eva_start, init_lora_weights="eva",
+        eva_config=EvaConfig(rho=2.0, tau=0.99)),
+    "gpt2-eva": case(
+        GPT2, "eva", lr=5e-3, prepare=eva_start, init_lora_weights="eva", eva_config=EvaConfig(rho=2.0, tau=0.99)),
+    "llama-loftq": case(
+        LLAMA, "loftq", lr=2e-3, prepare=by_formula(loftq), note="NF4, one iteration; s = 1.", **RESIDUAL),
+    "gpt2-loftq": case(
+        GPT2, "loftq", lr=2e-3, prepare=by_formula(loftq),
+        note="NF4, one iteration; PEFT ignores Conv1D's layout, these are the factors and blocks of W [out, in].",
+        **RESIDUAL),
+    "llama-rslora": case(LLAMA, "lora", use_rslora=True, rank_pattern={"down_proj": 2}),
+    "gpt2-rslora": case(GPT2, "lora", use_rslora=True),
+    "llama-lora-bias": case(LLAMA, "lora", lora_bias=True),
+    "gpt2-lora-bias": case(
+        GPT2 | dict(targets=["mlp.c_fc", "mlp.c_proj"]), "lora", lora_bias=True, lora_alpha=6),
 }
 
 if __name__ == "__main__":
