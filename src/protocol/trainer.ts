@@ -37,13 +37,8 @@ export interface EvaluateResult {
   tokens: number;
 }
 
-export interface GenerateParams extends DeviceParams {
-  model: string;
-  /** Adapters that are added together. */
-  adapters: readonly string[];
-  prompts: readonly string[];
-  /** Puts each prompt into the chat template as a user's turn. */
-  chat: boolean;
+/** How the next token is chosen, and when a text ends. */
+export interface SamplingParams {
   maxNewTokens: number;
   /** 0 is greedy. */
   temperature: number;
@@ -52,6 +47,15 @@ export interface GenerateParams extends DeviceParams {
   /** 0 switches it off. */
   topK: number;
   seed: number;
+}
+
+export interface GenerateParams extends DeviceParams, SamplingParams {
+  model: string;
+  /** Adapters that are added together. */
+  adapters: readonly string[];
+  prompts: readonly string[];
+  /** Puts each prompt into the chat template as a user's turn. */
+  chat: boolean;
 }
 
 export interface Completion {
@@ -65,6 +69,44 @@ export interface Completion {
 
 export interface GenerateResult {
   completions: readonly Completion[];
+}
+
+export interface OpenSessionParams extends DeviceParams {
+  model: string;
+}
+
+/** A model that stays loaded between calls. A process holds one. */
+export interface OpenSessionResult {
+  /** Names it in `say` and `closeSession`. */
+  session: number;
+  modelType: string;
+  /** Of the checkpoint. */
+  weightBytes: number;
+  hasChatTemplate: boolean;
+  /** Most tokens of prompt and answer together. */
+  positions: number;
+  milliseconds: number;
+}
+
+export interface SayParams extends SamplingParams {
+  session: number;
+  /** Adapters that are added together; none for the base. They are swapped without reading the model again. */
+  adapters: readonly string[];
+  prompt: string;
+  /** Puts the prompt into the chat template as a user's turn. */
+  chat: boolean;
+}
+
+export interface SayResult extends Completion {
+  promptTokens: number;
+  /** What putting the adapters in place took; 0 where they were there. */
+  swapMilliseconds: number;
+  /** From the first new token to the last; null below two. */
+  tokensPerSecond: number | null;
+}
+
+export interface CloseSessionParams {
+  session: number;
 }
 
 export interface EstimateParams {
@@ -158,6 +200,9 @@ export interface TrainerMethods {
   train: { params: TrainParams; result: TrainResult };
   evaluate: { params: EvaluateParams; result: EvaluateResult };
   generate: { params: GenerateParams; result: GenerateResult };
+  openSession: { params: OpenSessionParams; result: OpenSessionResult };
+  say: { params: SayParams; result: SayResult };
+  closeSession: { params: CloseSessionParams; result: null };
   estimate: { params: EstimateParams; result: EstimateResult };
   inspect: { params: InspectParams; result: InspectResult };
   merge: { params: MergeParams; result: MergeResult };
@@ -165,12 +210,22 @@ export interface TrainerMethods {
 }
 export type TrainerMethod = keyof TrainerMethods;
 
+/** A token that could have stood in a place. */
+export interface TokenAlternative {
+  text: string;
+  probability: number;
+}
+
 /** Newly generated text of one prompt, as it comes. */
 export interface TokenEvent {
   type: 'token';
   /** Index into `GenerateParams.prompts`. */
   prompt: number;
   text: string;
+  /** Of `say`: the model's own probability of the token (of the least likely, where a character took several). */
+  probability?: number;
+  /** Of `say`: the most likely tokens in its place, best first. */
+  alternatives?: readonly TokenAlternative[];
 }
 export type TrainerEvent = RunEvent | TokenEvent;
 

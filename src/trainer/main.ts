@@ -20,7 +20,7 @@ function serveParent(): void {
   };
 
   const answer = async (id: number, method: TrainerMethod, params: unknown): Promise<void> => {
-    running++;
+    if (running++ === 0) requests.renew();
     try {
       // The pair of method and parameters is typed where the parent sends it.
       const call = api[method] as (params: unknown, host: EngineHost) => Promise<unknown>;

@@ -23,6 +23,14 @@ export class Requests {
     this.#files.push(new ControlFile(folder, { fromNow }));
   }
 
+  /** Forgets what was asked of a call that has ended: a process that answers several must not stop the next one. */
+  renew(): void {
+    this.stop = false;
+    this.cancel = false;
+    this.#checkpoint = false;
+    this.#files = [];
+  }
+
   take(command: JobCommand): void {
     if (command === 'stop') this.stop = true;
     else if (command === 'cancel') this.cancel = true;

@@ -1,7 +1,13 @@
 // The call `generate`: prompts as text in, their continuations as text out, piece by piece while they are written. Opens
 // everything it needs and closes it again.
 import type { Problem } from '../../protocol/errors';
-import type { Completion, EngineHost, GenerateParams, GenerateResult } from '../../protocol/trainer';
+import type {
+  Completion,
+  EngineHost,
+  GenerateParams,
+  GenerateResult,
+  SamplingParams,
+} from '../../protocol/trainer';
 import { loadAdapter } from '../adapters/loaded';
 import { openCheckpoint } from '../checkpoint/folder';
 import { encodeConversation, loadTokenizer, type Tokenizer } from '../data';
@@ -12,11 +18,11 @@ import { Generator } from '../generate/generator';
 import { modelFromConfig } from '../models/registry';
 
 /** Ids of a prompt that a continuation's first token is read after: whether it starts a word shows only there. */
-const context = 8;
+export const promptContext = 8;
 
 /** Continues every prompt. Raises UserError for whatever a person can mend. */
 export async function generate(params: GenerateParams, host: EngineHost): Promise<GenerateResult> {
-  checkParams(params);
+  checkSampling(params);
   const time = (): string => new Date().toISOString();
   host.emit({
     type: 'progress',
@@ -41,7 +47,7 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
     await generator.setAdapters(adapters);
     const streams = prompts.map((ids) => {
       const stream = tokenizer.stream();
-      for (const id of ids.slice(-context)) stream.push(id);
+      for (const id of ids.slice(-promptContext)) stream.push(id);
       return stream;
     });
     const texts = prompts.map(() => '');
@@ -74,7 +80,7 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
 }
 
 /** Ids of a prompt; an empty one starts where texts start. */
-function encodePrompt(tokenizer: Tokenizer, prompt: string, chat: boolean): number[] {
+export function encodePrompt(tokenizer: Tokenizer, prompt: string, chat: boolean): number[] {
   if (!chat) {
     const ids = tokenizer.encode(prompt);
     const start = tokenizer.bosId ?? tokenizer.eosId;
@@ -93,7 +99,8 @@ function encodePrompt(tokenizer: Tokenizer, prompt: string, chat: boolean): numb
   }
 }
 
-function checkParams(params: GenerateParams): void {
+/** Raises one RecipeError with every setting that is out of its range. */
+export function checkSampling(params: SamplingParams & { prompts: readonly string[] }): void {
   const problems: Problem[] = [];
   const check = (ok: boolean, where: string, value: unknown, expected: string): void => {
     if (!ok)

@@ -26,6 +26,9 @@ export interface Continuation {
   finishReason: 'stop' | 'length' | 'cancelled';
 }
 
+/** Called for each new token; `logits` [V] are those it was chosen from, valid during the call. */
+export type OnToken = (prompt: number, id: number, logits: Float32Array) => void;
+
 interface Row {
   index: number;
   prompt: readonly number[];
@@ -64,7 +67,7 @@ export class Generator {
   async generate(
     prompts: readonly (readonly number[])[],
     options: GenerationOptions,
-    onToken?: (prompt: number, id: number) => void,
+    onToken?: OnToken,
   ): Promise<Continuation[]> {
     const rows = this.#rows(prompts, options);
     // Prompts of like length run together, so that little is padded.
@@ -117,11 +120,7 @@ export class Generator {
     raiseProblems(RunError, 'prompts-invalid', 'These prompts cannot be continued:', problems);
   }
 
-  async #run(
-    rows: Row[],
-    options: GenerationOptions,
-    onToken?: (prompt: number, id: number) => void,
-  ): Promise<void> {
+  async #run(rows: Row[], options: GenerationOptions, onToken?: OnToken): Promise<void> {
     let batch: Batch | undefined;
     for (;;) {
       if (options.cancelled?.()) for (const row of rows) row.finished ??= 'cancelled';
@@ -150,7 +149,7 @@ export class Generator {
           return;
         }
         row.ids.push(id);
-        onToken?.(row.index, id);
+        onToken?.(row.index, id, own);
         if (row.ids.length >= row.limit) row.finished = 'length';
       });
     }
