@@ -13,9 +13,9 @@ import warnings
 import bitsandbytes.functional as bnb
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, VeraConfig, get_peft_model
+from peft import LoraConfig, VeraConfig, get_peft_model
 
-from golden import GOLDENS, base_path, generator, load_base, logits_of, random_ids, versions, write_json, write_tensors
+from golden import GOLDENS, base_path, generator, load_base, logits_of, random_ids, tidy_adapter, write_json, write_tensors
 
 OUT = GOLDENS / "methods" / "formulas"
 torch.set_num_threads(1)
@@ -441,20 +441,121 @@ def vera_projection():
         a, b = model.base_model.vera_A["default"], model.base_model.vera_B["default"]
         draws = np.random.RandomState(key).randint(0, 2**32, size=a.numel() + b.numel(), dtype=np.uint64)
         unit = torch.from_numpy((draws & 0xFFFFFF).astype(np.float64) / 2**24)
-        ours = []
+        ours, fused = [], []
         for t, u, fan in ((a, unit[:a.numel()], a.shape[1]), (b, unit[a.numel():], r)):
             bound = math.sqrt(6 / fan)
             ours.append(((u * 2 * bound - bound).reshape(t.shape) - t.double()).abs().max().item())
+            # The same with float32 bounds and one rounding at the end, as a fused multiply-add does.
+            single = float(np.float32(bound))
+            fused.append(bool(torch.equal((u * (2 * single) - single).reshape(t.shape).float(), t)))
         assert max(ours) < 3e-7, ours
         tensors |= {f"{key}.a": a, f"{key}.b": b}
-        facts["keys"][str(key)] = {"base": base, "r": r, "targets": targets, "differenceOfConstruction": max(ours)}
+        facts["keys"][str(key)] = {"base": base, "r": r, "targets": targets, "differenceOfConstruction": max(ours),
+                                  "fusedIsBitEqual": {"a": fused[0], "b": fused[1]}}
     save("vera-projection", tensors, facts)
+
+
+# --- combining adapters ------------------------------------------------------------------------------------------
+
+SOURCES = dict(one=dict(r=4, lora_alpha=8), two=dict(r=4, lora_alpha=6), three=dict(r=2, lora_alpha=6))
+
+
+def combine():
+    """PEFT's add_weighted_adapter on three committed adapters of llama-plain; dare's random masks are recorded."""
+    from peft.utils import merge_utils
+
+    folder = OUT / "combine"
+    shutil.rmtree(folder, ignore_errors=True)
+    base = base_path("llama-plain")
+    model = None
+    for name, settings in SOURCES.items():
+        config = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", "down_proj"], layers_to_transform=[1],
+                            base_model_name_or_path=base, **settings)
+        if model is None:
+            model = get_peft_model(load_base(base), config, adapter_name=name)
+        else:
+            model.add_adapter(name, config)
+    for n, p in model.named_parameters():
+        if "lora_" in n:
+            p.data = 0.2 * torch.randn(p.shape, generator=generator(f"combine/{n}"))
+    for name in SOURCES:
+        model.peft_config[name].base_model_name_or_path = base
+    layers = {n.removeprefix("base_model.model."): m for n, m in model.named_modules() if hasattr(m, "lora_A")
+              and hasattr(m, "base_layer")}
+    sources = {f"{name}.{n}.{part}": getattr(m, f"lora_{part}")[name].weight.data
+               for name in SOURCES for n, m in layers.items() for part in "AB"}
+
+    masks = []
+    bernoulli = torch.bernoulli
+
+    def recorded(*args, **kwargs):
+        masks.append(bernoulli(*args, **kwargs))
+        return masks[-1]
+
+    ids, mask = random_ids("combine", [16, 11])
+    tensors, facts = {"input_ids": ids, "lengths": mask.sum(1)}, {"cases": {}}
+    pair, all3 = (["one", "two"], [0.7, -0.4]), (["one", "two", "three"], [0.7, -0.4, 1.5])
+    runs = {
+        "cat": (all3, {}), "linear": (pair, {}), "svd": (all3, dict(svd_rank=5)),
+        "ties": (pair, dict(density=0.5)), "ties-frequency": (pair, dict(density=0.5, majority_sign_method="frequency")),
+        "dare_linear": (pair, dict(density=0.6)), "dare_ties": (pair, dict(density=0.6)),
+        "magnitude_prune": (pair, dict(density=0.3)),
+    }
+    for name, ((adapters, weights), options) in runs.items():
+        masks.clear()
+        torch.manual_seed(5)
+        merge_utils.torch.bernoulli = recorded
+        out = name.replace("-", "_")
+        try:
+            model.add_weighted_adapter(adapters, weights, out, combination_type=name.split("-")[0], **options)
+        finally:
+            merge_utils.torch.bernoulli = bernoulli
+        model.set_adapter(out)
+        tensors[f"{name}.logits"] = logits_of(model, ids, mask)
+        for n, m in layers.items():
+            a, b = m.lora_A[out].weight.data, m.lora_B[out].weight.data
+            if name == "svd":
+                tensors[f"{name}.{n}.delta"] = m.scaling[out] * b @ a
+            else:
+                tensors |= {f"{name}.{n}.A": a.clone(), f"{name}.{n}.B": b.clone()}
+        order = [(n, part, who) for n in layers for part in "AB" for who in adapters]
+        assert len(masks) in (0, len(order)), (name, len(masks))
+        tensors |= {f"{name}.{n}.{part}.mask.{who}": m.to(torch.uint8) for (n, part, who), m in zip(order, masks)}
+        config = model.peft_config[out]
+        facts["cases"][name] = {"adapters": adapters, "weights": weights, **options, "r": config.r,
+                                "alpha": config.lora_alpha, "alphaPattern": dict(config.alpha_pattern),
+                                "scaling": next(iter(layers.values())).scaling[out]}
+    # svd: PEFT up to 0.20 applied each scaling twice; 0.21 does not.
+    worst = 0.0
+    for n, m in layers.items():
+        for key, power in (("svd", 1), ("svd-scaled-twice", 2)):
+            total = sum(w * m.scaling[who] ** power * m.lora_B[who].weight.data.double() @ m.lora_A[who].weight.data.double()
+                        for who, w in zip(*all3))
+            u, sigma, vh = torch.linalg.svd(total, full_matrices=False)
+            product = (u[:, :5] * sigma[:5]) @ vh[:5]
+            if power == 1:
+                worst = max(worst, (product - tensors[f"svd.{n}.delta"]).abs().max().item())
+            else:
+                tensors[f"{key}.{n}.delta"] = product.float()
+        exact = sum(w * m.scaling[who] * m.lora_B[who].weight.data @ m.lora_A[who].weight.data
+                    for who, w in zip(*all3))
+        cat = tensors[f"cat.{n}.B"] @ tensors[f"cat.{n}.A"] * facts["cases"]["cat"]["scaling"]
+        assert torch.allclose(cat, exact, atol=1e-6)
+    assert worst < 1e-5, worst
+    facts["note"] = ("A, B: as PEFT made them; ΔW = scaling·B·A. svd: only the product is given, rank 5; "
+                     "svd-scaled-twice is what PEFT up to 0.20 made. Masks of dare: 1 keeps; kept entries are divided "
+                     "by density.")
+    save("combine", sources | tensors, facts)
+    for name in SOURCES:
+        model.save_pretrained(folder, selected_adapters=[name])
+        tidy_adapter(folder / name)
+    (folder / "README.md").unlink(missing_ok=True)
 
 
 CASES = dict(
     mora=mora, quantisation=nf4, galore=galore, galore_8bit=galore_8bit, o_lora=olora_penalty, longlora=longlora,
     svd=milora_and_xs, delta_lora=delta_lora, relora=relora, am_lora=am_lora, intrinsic_dimension=intrinsic_dimension,
-    dora_dropout=dora_dropout, vera_projection=vera_projection)
+    dora_dropout=dora_dropout, vera_projection=vera_projection, combine=combine)
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")

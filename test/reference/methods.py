@@ -1,7 +1,7 @@
 """Makes test/goldens/methods/training: 50 steps of every method that PEFT has, on the tiny llama and GPT-2 checkpoints.
 
 Each case has the form of test/goldens/training (see training.py): initial_adapter/, final_adapter/,
-batches.safetensors and expected.json. Where a method changes the base first (PiSSA, OLoRA, CorDA, LoftQ, MiLoRA),
+batches.safetensors and expected.json. Its length is one table of cases and the starts that they need. Where a method changes the base first (PiSSA, OLoRA, CorDA, LoftQ, MiLoRA),
 base_tensors.safetensors holds the changed weights under their checkpoint names, and converted_adapter/ the same
 adapter for the original base. Every case also runs in float64 from the same start.
 """
