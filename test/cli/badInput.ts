@@ -54,6 +54,8 @@ export async function workbench(args: readonly string[]): Promise<Outcome> {
   const child = spawn(process.execPath, [join(process.cwd(), 'dist', 'cli.js'), ...args], {
     env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '', LORA_WORKBENCH_TRAINER: '' },
     stdio: ['ignore', 'pipe', 'pipe'],
+    // A group of its own, so that the trainer goes with it where it hangs.
+    detached: true,
   });
   const texts = { out: '', err: '' };
   child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -62,7 +64,7 @@ export async function workbench(args: readonly string[]): Promise<Outcome> {
   child.stderr.setEncoding('utf8').on('data', (text) => {
     texts.err += text;
   });
-  const watchdog = setTimeout(() => child.kill('SIGKILL'), hangMs);
+  const watchdog = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), hangMs);
   const [code] = await once(child, 'close');
   clearTimeout(watchdog);
   return { code, ...texts };
