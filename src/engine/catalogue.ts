@@ -33,6 +33,24 @@ export const catalogue: RecipeCatalogue = {
       values: { adapter: 'lora', use_rslora: true, r: 64, lora_alpha: 16 },
     },
     {
+      id: 'dora',
+      label: 'DoRA: LoRA with trained magnitudes',
+      summary: 'Direction by LoRA, magnitude by a vector; good at low ranks.',
+      values: { adapter: 'dora', r: 8 },
+    },
+    {
+      id: 'lora_fa',
+      label: 'LoRA-FA: LoRA that keeps few activations',
+      summary: 'A stays frozen, so that the inputs of adapted layers need not be kept.',
+      values: { adapter: 'lora_fa' },
+    },
+    {
+      id: 'lora_plus',
+      label: 'LoRA+: B learns faster than A',
+      summary: 'LoRA with 16 times the learning rate for B, and half of it for A.',
+      values: { adapter: 'lora', loraplus_lr_ratio: 16, learning_rate: 1e-4 },
+    },
+    {
       id: 'full',
       label: 'Full fine-tuning',
       summary: 'Trains every weight, at a tenth of the learning rate.',

@@ -73,6 +73,10 @@ export interface RecipeValues {
   adam_beta1: number;
   adam_beta2: number;
   adam_epsilon: number;
+  /** LoRA+: how many times faster B learns than A; null for the same rate. */
+  loraplus_lr_ratio: number | null;
+  /** LoRA+: the rate of embedding adapters; null for PEFT's 1e-6. */
+  loraplus_lr_embedding: number | null;
   /** 0 switches clipping off. */
   max_grad_norm: number;
   per_device_train_batch_size: number;

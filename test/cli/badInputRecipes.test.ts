@@ -104,8 +104,8 @@ const cases: BadInput[] = [
   {
     name: 'an adapter that is not available',
     ...invalid,
-    spoil: yaml('adapter: dora'),
-    says: /:3: adapter: dora is not available in this version/,
+    spoil: yaml('adapter: oft'),
+    says: /:3: adapter: oft is not available in this version/,
   },
   {
     name: 'an adapter that does not exist',

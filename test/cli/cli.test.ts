@@ -103,14 +103,14 @@ for (const [args, message, remedy] of usage) {
 }
 
 test('lists every problem of a recipe with its line and remedy', async (t) => {
-  const path = recipeFile(t, 'lora_rnak: 4\nlearning_rate: fast\nadapter: dora\n');
+  const path = recipeFile(t, 'lora_rnak: 4\nlearning_rate: fast\nadapter: oft\n');
   const human = await run(['train', path]);
   assert.equal(human.code, 2);
   for (const line of [
     /tale\.lora\.yaml:3: lora_rnak/,
     /→ Write r instead/,
     /tale\.lora\.yaml:4: learning_rate/,
-    /:5: adapter: dora is not available/,
+    /:5: adapter: oft is not available/,
   ]) {
     assert.match(human.err, line);
   }

@@ -1,11 +1,22 @@
-// The training goldens (test/reference/training.py) as something to train: the same start, the same batches, PEFT's curve.
-import { readFileSync } from 'node:fs';
+// The training goldens (test/reference/training.py, methods.py) as something to train: the same start, the same batches,
+// PEFT's curve.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { copyFile, mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readAdapterFolder } from '../../src/engine/adapters/peftFile';
+import { loadAdapter } from '../../src/engine/adapters/loaded';
+import { withLoraPlusRates } from '../../src/engine/adapters/loraPlus';
+import { fileName } from '../../src/engine/adapters/peftNames';
 import { type AdapterPlan, planAdapter } from '../../src/engine/adapters/plan';
-import { type AdapterSettings, settingsOfPeft } from '../../src/engine/adapters/settings';
-import { openCheckpoint } from '../../src/engine/checkpoint/folder';
-import { readRaw, readSafetensors } from '../../src/engine/checkpoint/safetensors';
+import type { AdapterSettings } from '../../src/engine/adapters/settings';
+import { type Checkpoint, openCheckpoint } from '../../src/engine/checkpoint/folder';
+import {
+  readRaw,
+  readSafetensors,
+  readTensor,
+  writeSafetensors,
+} from '../../src/engine/checkpoint/safetensors';
 import type { Batch } from '../../src/engine/data';
 import { BaseWeights } from '../../src/engine/execution/baseWeights';
 import type { Model } from '../../src/engine/models/architecture';
@@ -16,11 +27,15 @@ import { Trainer, type TrainerSettings } from '../../src/engine/train/trainer';
 import type { Schedule } from '../../src/protocol/recipe';
 
 export const trainingGoldens = join('test', 'goldens', 'training');
+export const methodGoldens = join('test', 'goldens', 'methods', 'training');
 
 export interface ExpectedCurve {
   base: string;
-  method: 'lora' | 'full';
+  method: string;
   optimizer: {
+    name?: string;
+    loraplus_lr_ratio?: number;
+    loraplus_lr_embedding?: number;
     learningRate: number;
     betas: [number, number];
     eps: number;
@@ -29,10 +44,19 @@ export interface ExpectedCurve {
   };
   schedule: { name: Schedule; warmupSteps: number; totalSteps: number };
   gradientAccumulation: number;
-  grouping: 'one' | 'hf';
+  grouping?: 'one' | 'hf';
+  /** Of the method goldens: rate and decay by file name. */
+  groups?: { weightDecay: number; learningRate: number; parameters: string[] }[];
   /** Rows of tensors whose gradient is zero in exact arithmetic: AdamW turns rounding noise into steps there. */
-  undetermined: { name: string; rows: [number, number] }[];
-  steps: { loss: number; gradNorm: number; learningRate: number; trainedTokens: number }[];
+  undetermined?: { name: string; rows: [number, number] }[];
+  steps: {
+    loss: number;
+    /** Without the losses that the method adds. */
+    taskLoss?: number;
+    gradNorm: number;
+    learningRate: number;
+    trainedTokens: number;
+  }[];
 }
 
 export interface GoldenRun {
@@ -42,33 +66,39 @@ export interface GoldenRun {
   weights: BaseWeights;
   trainer: Trainer;
   baseFolder: string;
-  /** One optimizer step of the golden's batches. */
-  step(index: number): Promise<{ loss: number; norm: number; learningRate: number; trainedTokens: number }>;
+  /** One optimizer step of the golden's batches; `extra` is what the method adds to the loss. */
+  step(
+    index: number,
+  ): Promise<{ loss: number; extra: number; norm: number; learningRate: number; trainedTokens: number }>;
   release(): void;
 }
 
-/** Opens a golden at its first step. */
+/** What an adapter's file does not say of how it was trained. */
+const trainedAs: Record<string, (expected: ExpectedCurve) => Pick<AdapterSettings, 'adapter' | 'settings'>> =
+  {
+    'lora-fa': ({ optimizer }) => ({
+      adapter: 'lora_fa',
+      settings: { lorafa_gradient: optimizer.name === 'lorafa' ? 'projected' : 'plain' },
+    }),
+  };
+
+/** Opens a golden at its first step. `folder` holds its files. */
 export async function openGolden(
   runtime: Runtime,
-  name: string,
+  folder: string,
   checkpointing: TrainerSettings['gradient_checkpointing'],
 ): Promise<GoldenRun> {
-  const folder = join(trainingGoldens, name);
   const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as ExpectedCurve;
   const baseFolder = join('test', 'goldens', 'models', expected.base);
-  const checkpoint = await openCheckpoint(baseFolder);
+  const checkpoint = await changedBase(folder, await openCheckpoint(baseFolder));
   const model = modelFromConfig(checkpoint.config);
   const weights = BaseWeights.of(runtime, checkpoint, model);
   const initial =
-    expected.method === 'lora' ? await readAdapterFolder(join(folder, 'initial_adapter')) : undefined;
+    expected.method === 'full' ? undefined : await loadAdapter(join(folder, 'initial_adapter'), model);
   const settings: AdapterSettings = initial
-    ? settingsOfPeft(initial.config, model.defaultTargets)
+    ? { ...initial.plan.settings, ...trainedAs[expected.method]?.(expected) }
     : ({ adapter: 'none', lora_dropout: 0, settings: {} } as AdapterSettings);
-  const planned = planAdapter(model, settings);
-  const plan =
-    expected.grouping === 'one'
-      ? { ...planned, tensors: planned.tensors.map((t) => ({ ...t, group: { ...t.group, decay: true } })) }
-      : planned;
+  const plan = grouped(planAdapter(model, settings), expected);
   const { optimizer, schedule } = expected;
   const trainer = await Trainer.create({
     runtime,
@@ -76,6 +106,7 @@ export async function openGolden(
     weights,
     plan,
     largestBatchTokens: 64,
+    totalSteps: schedule.totalSteps,
     settings: {
       optim: 'adamw',
       weight_decay: optimizer.weightDecay,
@@ -90,13 +121,7 @@ export async function openGolden(
       gradient_checkpointing: checkpointing,
     },
   });
-  if (initial) {
-    const values = new Map<string, Float32Array>();
-    for (const { name: tensor } of plan.tensors) {
-      values.set(tensor, await initial.tensors.get(`base_model.model.${tensor}`)!.read());
-    }
-    trainer.state.writeAll(values);
-  }
+  if (initial) trainer.state.writeAll(initial.values);
 
   const file = await readSafetensors(join(folder, 'batches.safetensors'));
   const [, micros, rows, length] = file.tensors.get('input_ids')!.shape as [number, number, number, number];
@@ -112,18 +137,64 @@ export async function openGolden(
       batchAt(ids!, labels!, index * micros + i, rows, length),
     );
     const trainedTokens = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
-    let loss = 0;
+    let [loss, extra] = [0, 0];
     for (const [i, batch] of batches.entries()) {
-      loss += (await trainer.accumulate(batch, trainedTokens, i > 0, index * micros + i)).loss;
+      const part = await trainer.accumulate(batch, trainedTokens, i > 0, index * micros + i, batches.length);
+      loss += part.loss;
+      extra += part.extra;
     }
     const learningRate = learningRateAt(rates, index + 1, schedule.totalSteps);
-    return { loss, norm: await trainer.update(index + 1, learningRate), learningRate, trainedTokens };
+    return { loss, extra, norm: await trainer.update(index + 1, learningRate), learningRate, trainedTokens };
   };
   const release = (): void => {
     trainer.release();
     weights.release();
   };
   return { expected, model, plan, weights, trainer, baseFolder, step, release };
+}
+
+/** The plan with the golden's groups: rates as our own LoRA+ gives them, decay as PEFT had it. */
+function grouped(planned: AdapterPlan, { grouping, groups, optimizer }: ExpectedCurve): AdapterPlan {
+  const decayAlways = planned.tensors.map((t) => ({ ...t, group: { ...t.group, decay: true } }));
+  if (grouping || !groups) return grouping === 'one' ? { ...planned, tensors: decayAlways } : planned;
+  const plan = withLoraPlusRates(planned, {
+    learning_rate: optimizer.learningRate,
+    loraplus_lr_ratio: optimizer.loraplus_lr_ratio ?? null,
+    loraplus_lr_embedding: optimizer.loraplus_lr_embedding ?? null,
+  });
+  const groupOf = new Map(groups.flatMap((group) => group.parameters.map((name) => [name, group])));
+  const tensors = plan.tensors.map((tensor) => {
+    const group = groupOf.get(fileName(tensor.name));
+    if (tensor.frozen) {
+      assert.equal(group, undefined, `${tensor.name} trains in PEFT`);
+      return tensor;
+    }
+    assert.ok(group, `${tensor.name} does not train in PEFT`);
+    const rate = optimizer.learningRate * tensor.group.learningRateScale;
+    assert.ok(Math.abs(rate - group.learningRate) < 1e-12, `${tensor.name}: ${rate}, ${group.learningRate}`);
+    return { ...tensor, group: { ...tensor.group, decay: group.weightDecay > 0 } };
+  });
+  assert.equal(tensors.filter((tensor) => !tensor.frozen).length, groupOf.size);
+  return { ...plan, tensors };
+}
+
+/** The base with the tensors that the method changed before the first step, in a folder of its own. */
+async function changedBase(folder: string, checkpoint: Checkpoint): Promise<Checkpoint> {
+  const path = join(folder, 'base_tensors.safetensors');
+  if (!existsSync(path)) return checkpoint;
+  const { tensors: changed } = await readSafetensors(path);
+  const out = await mkdtemp(join(tmpdir(), 'workbench-base-'));
+  await copyFile(join(checkpoint.folder, 'config.json'), join(out, 'config.json'));
+  await writeSafetensors(
+    join(out, 'model.safetensors'),
+    await Promise.all(
+      [...checkpoint.tensors].map(async ([name, ref]) => {
+        const data = await readTensor(changed.get(name) ?? ref);
+        return { name, shape: ref.shape, dtype: 'F32' as const, data };
+      }),
+    ),
+  );
+  return openCheckpoint(out);
 }
 
 async function integers(

@@ -32,10 +32,7 @@ const modelOf = async (folder: string) => modelFromConfig((await openCheckpoint(
 const mergeInto = (model: string, adapter: string, out: string): Promise<MergeResult> =>
   merge({ model, adapter, out, device: 'cpu', threads: 1 }, host);
 
-/** DoRA comes with its own variant. */
-const cases = caseNames.filter((name) => !name.includes('dora'));
-
-for (const name of cases) {
+for (const name of caseNames) {
   test(`${name}: merged logits are PEFT's`, async () => {
     const golden = await goldenCase(name);
     const out = join(scratch, name);

@@ -2,11 +2,10 @@
 // test/reference/README.md says how to run it and the check in PEFT that follows.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { adapterFiles } from '../../src/engine/adapters/adapterFiles';
 import { writeAdapterFolder } from '../../src/engine/adapters/peftFile';
-import { peftOfPlan } from '../../src/engine/adapters/settings';
 import { readRaw, readSafetensors, writeSafetensors } from '../../src/engine/checkpoint/safetensors';
 import { openRuntime } from '../../src/engine/session';
-import { adapterTensors } from '../../src/engine/train/output';
 import { openGolden } from '../contracts/goldenTraining';
 
 const steps = 20;
@@ -21,10 +20,8 @@ async function main(): Promise<void> {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
     const { plan, trainer, baseFolder } = golden;
-    await writeAdapterFolder(join(folder, 'adapter'), {
-      config: peftOfPlan(plan, baseFolder),
-      tensors: adapterTensors({ plan, values: trainer.state.readAll() }),
-    });
+    const files = adapterFiles(plan, trainer.state.readAll(), baseFolder);
+    await writeAdapterFolder(join(folder, 'adapter'), files);
     // The base's own golden holds token ids that PEFT is asked about.
     const expected = await readSafetensors(join(baseFolder, 'expected.safetensors'));
     const inputs = await Promise.all(

@@ -1,16 +1,31 @@
 // From a PEFT folder and a model to a plan with the values of its tensors: what evaluating, merging and generating start
 // from. Everything is compared with the model here; it knows no runtime.
 
+import { join } from 'node:path';
 import type { Problem } from '../../protocol/errors';
 import { findNonFinite } from '../checkpoint/finite';
 import { shorten } from '../checkpoint/safetensors';
 import { shownName } from '../checkpoint/safetensorsHeader';
 import { AdapterError, raiseProblems } from '../errors';
+import { namesIn } from '../files/folder';
+import { readJsonObject } from '../files/json';
 import { type Model, modelTensors } from '../models/architecture';
-import { type AdapterFolder, type AdapterTensor, readAdapterFolder } from './peftFile';
-import { tensorName } from './peftNames';
+import { Random } from '../random';
+import { settingsOfState } from './nativeState';
+import {
+  type AdapterFolder,
+  type AdapterTensor,
+  locateAdapter,
+  nativeStateName,
+  nativeWeightsName,
+  readAdapterFolder,
+  readTensors,
+} from './peftFile';
+import { fileName, tensorName } from './peftNames';
 import { type AdapterPlan, planAdapter } from './plan';
-import { settingsOfPeft } from './settings';
+import { expand, keptShape } from './ranksInFile';
+import { type AdapterSettings, settingsOfPeft } from './settings';
+import type { PlannedTensor } from './variant';
 
 /** An adapter that fits a model. */
 export interface LoadedAdapter {
@@ -28,28 +43,25 @@ export interface LoadedAdapter {
  * model: targets, missing, surplus and misshapen tensors, values that are not finite.
  */
 export async function loadAdapter(path: string, model: Model): Promise<LoadedAdapter> {
-  const file = await readAdapterFolder(path);
-  const settings = settingsOfPeft(file.config, model.defaultTargets);
-  if (file.config.use_dora && settings.adapter === 'lora') {
-    throw new AdapterError({
-      code: 'adapter-feature-unsupported',
-      message: `${file.folder} is a DoRA adapter (use_dora: true), which this version does not compute.`,
-      remedy: 'Merge it into its base with PEFT, or use a LoRA adapter.',
-    });
-  }
-  const { plan, warnings } = withoutLostBiases(planAdapter(model, settings), file);
+  const { plan, file, warnings } = await planOf(path, model);
   const { found, problems } = assign(plan, file, model);
   const values = new Map<string, Float32Array>();
-  for (const [name, tensor] of found) {
-    const data = await tensor.read();
+  const seedless = new Random(0, 'unstored');
+  for (const tensor of plan.tensors) {
+    const entry = found.get(tensor.name);
+    if (!entry) {
+      if (tensor.unstored) values.set(tensor.name, await tensor.initial(seedless, noBase));
+      continue;
+    }
+    const data = await entry.read();
     const bad = findNonFinite(data);
     if (bad) {
       problems.push({
-        where: shownName(tensor.name),
+        where: shownName(entry.name),
         message: `holds ${bad.nan} NaN and ${bad.infinite} infinite values, the first at element ${bad.firstIndex}`,
       });
     }
-    values.set(name, data);
+    values.set(tensor.name, expand(data, tensor, file.kept(tensor)));
   }
   raiseProblems(
     AdapterError,
@@ -62,7 +74,50 @@ export async function loadAdapter(path: string, model: Model): Promise<LoadedAda
     ({ setting, entry }) =>
       `${file.folder}: ${setting} has ${JSON.stringify(entry)}, which names no module of the model and has no effect.`,
   );
-  return { plan, values, folder: file.folder, warnings: [...file.warnings, ...warnings, ...unmatched] };
+  return { plan, values, folder: file.folder, warnings: [...warnings, ...unmatched] };
+}
+
+/** What an adapter's tensors are read from. */
+interface TensorSource extends Pick<AdapterFolder, 'folder' | 'tensors'> {
+  /** The ranks of a tensor that the file holds; undefined for all. */
+  kept(tensor: PlannedTensor): readonly boolean[] | undefined;
+}
+
+/** The plan that the folder's settings make for the model: our own where it has them, else PEFT's. */
+async function planOf(
+  path: string,
+  model: Model,
+): Promise<{ plan: AdapterPlan; file: TensorSource; warnings: readonly string[] }> {
+  const folder = await locateAdapter(path);
+  if ((await namesIn(folder, AdapterError, 'adapter-folder')).includes(nativeStateName)) {
+    const { settings, tensors } = await readNativeFiles(folder);
+    return {
+      plan: planAdapter(model, settings),
+      file: { folder, tensors, kept: () => undefined },
+      warnings: [],
+    };
+  }
+  const file = await readAdapterFolder(folder);
+  const planned = planAdapter(model, settingsOfPeft(file.config, model.defaultTargets));
+  const { plan, warnings } = withoutLostBiases(planned, file);
+  const kept = ({ site }: PlannedTensor) =>
+    site === undefined ? undefined : plan.variant.peft?.kept?.(file.config, plan.sites.get(site)!);
+  return { plan, file: { ...file, kept }, warnings: [...file.warnings, ...warnings] };
+}
+
+/** Settings and tensors of a method that PEFT does not have. */
+async function readNativeFiles(
+  folder: string,
+): Promise<{ settings: AdapterSettings; tensors: Map<string, AdapterTensor> }> {
+  const path = join(folder, nativeStateName);
+  const remedy = 'Save the adapter again, or take the folder from where it came from.';
+  const json = await readJsonObject(path, { ErrorClass: AdapterError, prefix: 'adapter-state', remedy });
+  const settings = settingsOfState(json, path);
+  return { settings, tensors: await readTensors(join(folder, nativeWeightsName)) };
+}
+
+function noBase(tensor: string): never {
+  throw new Error(`${tensor} of the base is not there to make an unstored tensor again.`);
 }
 
 /** PEFT up to 0.20 trained the biases of `bias: lora_only` and left them out of the file: then the base's apply. */
@@ -90,33 +145,33 @@ function withoutLostBiases(
 
 /** Names under which a file may hold a trained tensor: PEFT once wrote no `base_layer` for a wrapped module's bias. */
 function namesOf(name: string): string[] {
-  const full = tensorName(name, '').slice(0, -1);
+  const full = fileName(name);
   return name.endsWith('.base_layer.bias') ? [full, full.replace(/\.base_layer\.bias$/, '.bias')] : [full];
 }
 
 /** The file's tensor for every planned one, and what is missing, misshapen or surplus. */
 function assign(
   plan: AdapterPlan,
-  file: AdapterFolder,
+  file: TensorSource,
   model: Model,
 ): { found: Map<string, AdapterTensor>; problems: Problem[] } {
   const found = new Map<string, AdapterTensor>();
   const problems: Problem[] = [];
   const used = new Set<string>();
-  const needed = new Set(plan.tensors.map(({ name }) => name));
-  for (const { name, shape } of plan.tensors) {
+  for (const planned of plan.tensors) {
+    const { name } = planned;
     const key = namesOf(name).find((n) => file.tensors.has(n));
-    const tensor = key === undefined ? undefined : file.tensors.get(key)!;
-    if (!tensor) {
-      if (needed.has(name)) {
+    const shape = keptShape(planned, file.kept(planned));
+    if (key === undefined) {
+      if (!planned.unstored)
         problems.push({
           where: shownName(namesOf(name)[0]!),
           message: `is missing; expected ${show(shape)}`,
         });
-      }
       continue;
     }
-    used.add(key!);
+    const tensor = file.tensors.get(key)!;
+    used.add(key);
     if (show(tensor.shape) === show(shape)) found.set(name, tensor);
     else
       problems.push({

@@ -85,6 +85,7 @@ export const lora: Variant = {
         name: `${path}.lora_B.weight`,
         shape: [outFeatures, r],
         group,
+        outputSide: true,
         initial: (random) => factors(random).b,
       },
       ...(settings.settings.lora_bias === true

@@ -5,7 +5,8 @@ import type { Problem } from '../../protocol/errors';
 import { AdapterError, invariant, raiseProblems } from '../errors';
 import type { Model } from '../models/architecture';
 import type { LoadedAdapter } from './loaded';
-import type { LoraForm } from './variant';
+import { type AdapterPlan, tensorsOfSite } from './plan';
+import { hasLoraForm, type LoraForm, type Site } from './variant';
 
 /** Where a merged parameter comes from: the base or what trained in its place, plus an update. */
 export interface MergedParameter {
@@ -13,6 +14,8 @@ export interface MergedParameter {
   replacement?: Float32Array;
   /** Added to a weight. */
   delta?: WeightDelta;
+  /** Computed from the weight by the method. */
+  rebuilt?: WeightRebuilt;
   /** Added to a bias, [out]. */
   biasDelta?: Float32Array;
 }
@@ -24,6 +27,13 @@ export interface WeightDelta {
   outFeatures: number;
   /** The weight lies as [in, out] (Conv1D) or [vocabulary, width] (embeddings): ΔWᵀ is added. */
   transposed: boolean;
+}
+
+/** A module's weight as its method makes it from the base's. */
+export interface WeightRebuilt {
+  plan: AdapterPlan;
+  site: Site;
+  tensors: (name: string) => Float32Array;
 }
 
 export interface MergePlan {
@@ -69,28 +79,29 @@ export function planMerge(
     if (biasName) bias.replacement = valuesOf(biasName);
     const site = sites.get(path);
     if (site) {
-      if (!variant.loraForm || !variant.traits.linearInInput) {
+      const tensors = tensorsOfSite(values, site);
+      if (variant.mergedWeight && !hasLoraForm(variant, settings)) {
+        weight.rebuilt = { plan, site, tensors };
+      } else if (!variant.loraForm || !hasLoraForm(variant, settings)) {
         problems.push({
           where: path,
           message: `is adapted by ${variant.id}, which has no form as one weight`,
         });
         continue;
       }
-      const form = variant.loraForm(
-        site,
-        (name) => valuesOf(values.has(`${path}.${name}`) ? `${path}.${name}` : name),
-        settings,
-      );
-      if (form.bias && !('bias' in module && module.bias)) {
-        problems.push({
-          where: path,
-          message: 'has no bias to which the adapter’s bias (lora_bias) could be added',
-        });
-        continue;
+      if (!weight.rebuilt) {
+        const form = variant.loraForm!(site, tensors, settings);
+        if (form.bias && !('bias' in module && module.bias)) {
+          problems.push({
+            where: path,
+            message: 'has no bias to which the adapter’s bias (lora_bias) could be added',
+          });
+          continue;
+        }
+        const { inFeatures, outFeatures } = site;
+        weight.delta = { form, inFeatures, outFeatures, transposed: module.kind !== 'linear' };
+        if (form.bias) bias.biasDelta = form.bias;
       }
-      const { inFeatures, outFeatures } = site;
-      weight.delta = { form, inFeatures, outFeatures, transposed: module.kind !== 'linear' };
-      if (form.bias) bias.biasDelta = form.bias;
     }
     if (Object.keys(weight).length + Object.keys(bias).length > 0) touched.add(path);
     byModule.set(path, { tensor: 'weight' in module ? module.weight : `${path}.weight`, change: weight });
@@ -119,5 +130,5 @@ export function planMerge(
 }
 
 function sameChange(a: MergedParameter, b: MergedParameter): boolean {
-  return a.delta === b.delta && a.replacement === b.replacement && !a.delta;
+  return a.replacement === b.replacement && !a.delta && !b.delta && !a.rebuilt && !b.rebuilt;
 }

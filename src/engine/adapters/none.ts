@@ -22,6 +22,8 @@ export const none: Variant = {
       'layers_to_transform',
       'layers_pattern',
       'modules_to_save',
+      'loraplus_lr_ratio',
+      'loraplus_lr_embedding',
     ],
   },
   paper: '',

@@ -3,129 +3,16 @@ import { closest, distance } from 'fastest-levenshtein';
 import type { Problem } from '../../protocol/errors';
 import { AdapterError, raiseProblems } from '../errors';
 import { isJsonObject, type JsonObject, nameOf } from '../files/json';
-import { targetProblems } from './match';
-import {
-  boolean,
-  type Field,
-  type FieldTable,
-  fraction,
-  integers,
-  isOff,
-  number,
-  object,
-  objectOrNull,
-  oneOf,
-  pattern,
-  positiveInteger,
-  strings,
-  stringsOrText,
-  text,
-  unused,
-  type ValuesOf,
-} from './peftFields';
+import { isOff } from './peftFields';
+import { type LoraConfig, type PeftConfig, peftTypes } from './peftTypes';
 
-export const taskTypes = [
-  'SEQ_CLS',
-  'SEQ_2_SEQ_LM',
-  'CAUSAL_LM',
-  'TOKEN_CLS',
-  'QUESTION_ANS',
-  'FEATURE_EXTRACTION',
-] as const;
-
-const initNames = ['gaussian', 'orthogonal', 'eva', 'olora', 'pissa', 'corda', 'loftq'] as const;
-export type InitLoraWeights = boolean | (typeof initNames)[number] | `pissa_niter_${number}`;
-
-const initLoraWeights: Field<InitLoraWeights> = {
-  default: true,
-  read: (value) => {
-    if (value === null || value === undefined) return { value: true };
-    const known = typeof value === 'boolean' || initNames.some((name) => name === value);
-    if (known || (typeof value === 'string' && /^pissa_niter_\d+$/.test(value))) {
-      return { value: value as InitLoraWeights };
-    }
-    return { expected: `true, false, ${initNames.join(', ')} or pissa_niter_N` };
-  },
-};
-
-/** Shared by all types. */
-const commonFields = {
-  auto_mapping: objectOrNull,
-  base_model_name_or_path: text(null),
-  revision: text(null),
-  task_type: oneOf(null, taskTypes),
-} satisfies FieldTable;
-
-/** The 0.17 key set of LORA (without peft_type and inference_mode, which are written as constants). */
-const loraFields = {
-  ...commonFields,
-  alpha_pattern: pattern('numbers', Number.isFinite),
-  bias: oneOf('none', ['none', 'all', 'lora_only']) as Field<'none' | 'all' | 'lora_only'>,
-  corda_config: objectOrNull,
-  eva_config: objectOrNull,
-  exclude_modules: stringsOrText,
-  fan_in_fan_out: boolean(false),
-  init_lora_weights: initLoraWeights,
-  layer_replication: unused(null),
-  layers_pattern: stringsOrText,
-  layers_to_transform: integers,
-  loftq_config: object,
-  lora_alpha: number(8),
-  lora_bias: boolean(false),
-  lora_dropout: fraction(0),
-  megatron_config: unused(null),
-  megatron_core: text('megatron.core'),
-  modules_to_save: strings,
-  qalora_group_size: positiveInteger(16),
-  r: positiveInteger(8),
-  rank_pattern: pattern('positive whole numbers', (rank) => Number.isSafeInteger(rank) && rank > 0),
-  target_modules: stringsOrText,
-  target_parameters: unused(null),
-  trainable_token_indices: unused(null),
-  use_dora: boolean(false),
-  use_qalora: unused(false),
-  use_rslora: boolean(false),
-} satisfies FieldTable;
-
-export type LoraConfig = { peft_type: 'LORA' } & ValuesOf<typeof loraFields>;
-
-/** What one peft_type adds; ADALORA and VERA join as further entries of `types`. */
-interface PeftType {
-  fields: FieldTable;
-  /** Key → why it is refused when it is switched on. */
-  refused: Record<string, string>;
-  /** Problems that lie between fields. */
-  check: (config: LoraConfig) => Problem[];
-}
-
-const unsupported = 'is not supported';
-const types: Record<'LORA', PeftType> = {
-  LORA: {
-    fields: loraFields,
-    refused: {
-      alora_invocation_tokens: unsupported,
-      arrow_config: unsupported,
-      enable_lora: 'belongs to the fused layers of PEFT before 0.3 and is not supported',
-      kasa_config: unsupported,
-      layer_replication: unsupported,
-      lora_ga_config: unsupported,
-      megatron_config: unsupported,
-      monteclora_config: unsupported,
-      target_parameters: unsupported,
-      trainable_token_indices: unsupported,
-      use_bdlora: unsupported,
-      use_qalora: unsupported,
-      velora_config: unsupported,
-    },
-    check: checkLora,
-  },
-};
+export { checkLora, type InitLoraWeights, type LoraConfig, type PeftConfig, taskTypes } from './peftTypes';
 
 /** Keys of versions after 0.17 that say nothing while switched off; they are dropped rather than written back. */
-const laterKeys = new Set(['ensure_weight_tying', 'peft_version', ...Object.keys(types.LORA.refused)]);
+const laterKeys = new Set(['ensure_weight_tying', 'peft_version', ...Object.keys(peftTypes.LORA.refused)]);
 
 export interface ParsedConfig {
-  config: LoraConfig;
+  config: PeftConfig;
   /** Keys that this version does not know, for the way back. */
   unknownKeys: JsonObject;
   /** Full sentences. */
@@ -138,8 +25,8 @@ export interface ParsedConfig {
  */
 export function parsePeftConfig(json: JsonObject, where = 'adapter_config.json'): ParsedConfig {
   const peftType = json.peft_type;
-  if (peftType !== 'LORA') throw refusedType(peftType, json, where);
-  const { fields, refused, check } = types[peftType];
+  if (!isPeftType(peftType)) throw refusedType(peftType, json, where);
+  const { fields, refused, check } = peftTypes[peftType];
   const values: Record<string, unknown> = {};
   const problems: Problem[] = [];
   const features: Problem[] = [];
@@ -172,7 +59,7 @@ export function parsePeftConfig(json: JsonObject, where = 'adapter_config.json')
       });
     }
   }
-  const config = { peft_type: peftType, ...values } as LoraConfig;
+  const config = { peft_type: peftType, ...values } as PeftConfig;
   if (problems.length === 0)
     problems.push(...check(config).map((p) => ({ ...p, where: `${where}, ${p.where}` })));
   raiseProblems(
@@ -199,6 +86,10 @@ export function parsePeftConfig(json: JsonObject, where = 'adapter_config.json')
   return { config, unknownKeys, warnings };
 }
 
+function isPeftType(value: unknown): value is PeftConfig['peft_type'] {
+  return typeof value === 'string' && Object.hasOwn(peftTypes, value);
+}
+
 function refusedType(peftType: unknown, json: JsonObject, where: string): AdapterError {
   if (peftType === undefined && ('lora_parameters' in json || 'fine_tune_type' in json)) {
     return new AdapterError({
@@ -209,7 +100,7 @@ function refusedType(peftType: unknown, json: JsonObject, where: string): Adapte
   }
   return new AdapterError({
     code: peftType === undefined ? 'adapter-config-invalid' : 'adapter-type-unsupported',
-    message: `${where}: peft_type is ${nameOf(peftType)}; supported: ${Object.keys(types).join(', ')}.`,
+    message: `${where}: peft_type is ${nameOf(peftType)}; supported: ${Object.keys(peftTypes).join(', ')}.`,
     remedy:
       peftType === undefined
         ? 'Add "peft_type": "LORA" if the file describes a LoRA adapter.'
@@ -217,44 +108,12 @@ function refusedType(peftType: unknown, json: JsonObject, where: string): Adapte
   });
 }
 
-/** What PEFT refuses in LORA settings, plus what it should: problems between fields, and values out of range. */
-export function checkLora(config: LoraConfig): Problem[] {
-  const problems = targetProblems(config);
-  const report = (where: string, message: string, remedy: string) =>
-    problems.push({ where, message, remedy });
-  if (config.lora_bias && config.use_dora) {
-    report(
-      'lora_bias',
-      'cannot be used together with use_dora',
-      'Set one of lora_bias and use_dora to false.',
-    );
-  }
-  if (config.lora_bias && typeof config.init_lora_weights !== 'boolean') {
-    report(
-      'lora_bias',
-      `cannot be used with init_lora_weights ${JSON.stringify(config.init_lora_weights)}`,
-      'Set init_lora_weights to true or false, or lora_bias to false.',
-    );
-  }
-  if (config.init_lora_weights === 'orthogonal') {
-    const odd = [config.r, ...Object.values(config.rank_pattern)].find((rank) => rank % 2 === 1);
-    if (odd !== undefined) {
-      report(
-        'init_lora_weights',
-        `"orthogonal" needs an even rank, found ${odd}`,
-        'Set r and rank_pattern to even numbers.',
-      );
-    }
-  }
-  return problems;
-}
-
 /**
  * How a file's tensors relate to the base: `plain` adapters are added to it as it stands; with `pissa` and `olora` the
  * base must first lose the initial product, which is computed again; `corda` and fast PiSSA cannot be computed again.
  */
-export function baseChangeOf(config: LoraConfig): 'plain' | 'pissa' | 'olora' | 'unrepeatable' {
-  const init = config.init_lora_weights;
+export function baseChangeOf(config: PeftConfig): 'plain' | 'pissa' | 'olora' | 'unrepeatable' {
+  const init = 'init_lora_weights' in config ? config.init_lora_weights : true;
   if (init === 'pissa' || init === 'olora') return init;
   return init === 'corda' || (typeof init === 'string' && init.startsWith('pissa_niter_'))
     ? 'unrepeatable'
@@ -263,17 +122,26 @@ export function baseChangeOf(config: LoraConfig): 'plain' | 'pissa' | 'olora' | 
 
 /** LORA settings with PEFT's defaults for all that `given` leaves out. */
 export function loraConfig(given: Partial<Omit<LoraConfig, 'peft_type'>> = {}): LoraConfig {
-  const defaults = Object.fromEntries(
-    Object.entries(loraFields).map(([key, { default: value }]) => [key, value]),
-  );
-  return { peft_type: 'LORA', ...structuredClone(defaults), ...given } as LoraConfig;
+  return peftConfig('LORA', given) as LoraConfig;
+}
+
+/** Settings of a type: its keys of `given`, PEFT's defaults for the others. */
+export function peftConfig(
+  type: PeftConfig['peft_type'],
+  given: Readonly<Record<string, unknown>>,
+): PeftConfig {
+  const values = Object.entries(peftTypes[type].fields).map(([key, { default: usual }]) => [
+    key,
+    key in given ? given[key] : structuredClone(usual),
+  ]);
+  return { peft_type: type, ...Object.fromEntries(values) } as PeftConfig;
 }
 
 /**
  * The text of adapter_config.json: the 0.17 key set and `unknownKeys`, sorted, indented by two, without peft_version, so
  * that every PEFT from 0.17 on loads it without a warning. Objects inside are sorted too, as PEFT does.
  */
-export function writePeftConfig(config: LoraConfig, unknownKeys: JsonObject = {}): string {
+export function writePeftConfig(config: object, unknownKeys: JsonObject = {}): string {
   const whole: JsonObject = { ...unknownKeys, ...config, inference_mode: true };
   const sortKeys = (_: string, value: unknown) =>
     isJsonObject(value)

@@ -34,6 +34,12 @@ export const positiveInteger = (initial: number) =>
     'a positive whole number',
     (value): value is number => Number.isSafeInteger(value) && Number(value) > 0,
   );
+export const wholeNumber = (initial: number) =>
+  field(
+    initial,
+    'a whole number from 0',
+    (value): value is number => Number.isSafeInteger(value) && Number(value) >= 0,
+  );
 export const number = (initial: number) =>
   field(initial, 'a number', (value): value is number => typeof value === 'number' && Number.isFinite(value));
 export const fraction = (initial: number) =>
@@ -61,6 +67,17 @@ export const integers = field<number[] | number | null>(
 );
 export const object = field<JsonObject>({}, 'an object', isJsonObject);
 export const objectOrNull = field<JsonObject | null>(null, 'an object or null', isJsonObject);
+
+/** Module → which of its ranks are kept (ADALORA). */
+export const masks = field<Record<string, readonly boolean[]>>(
+  {},
+  'an object from modules to lists of true and false',
+  (value): value is Record<string, readonly boolean[]> =>
+    isJsonObject(value) &&
+    Object.values(value).every(
+      (mask) => Array.isArray(mask) && mask.every((kept) => typeof kept === 'boolean'),
+    ),
+);
 
 /** Pattern → number; every number must pass `check`. */
 export function pattern(expected: string, check: (value: number) => boolean): Field<Record<string, number>> {

@@ -16,13 +16,22 @@ import { namesIn } from '../files/folder';
 import { type JsonObject, readJsonObject } from '../files/json';
 import { matchModules } from './match';
 import { type ModelCard, writeModelCard } from './modelCard';
-import { baseChangeOf, type LoraConfig, parsePeftConfig, writePeftConfig } from './peftConfig';
+import {
+  baseChangeOf,
+  type LoraConfig,
+  type PeftConfig,
+  parsePeftConfig,
+  writePeftConfig,
+} from './peftConfig';
 import { normalName, parseName } from './peftNames';
 
 const configName = 'adapter_config.json';
 const weightsName = 'adapter_model.safetensors';
 const pickleName = 'adapter_model.bin';
 const cardName = 'README.md';
+/** Our own settings and tensors beside PEFT's. */
+export const nativeStateName = 'engine_state.json';
+export const nativeWeightsName = 'engine_state.safetensors';
 
 export interface AdapterTensor {
   /** As PEFT writes it, without the adapter's name. */
@@ -36,7 +45,7 @@ export interface AdapterTensor {
 
 export interface AdapterFolder {
   folder: string;
-  config: LoraConfig;
+  config: PeftConfig;
   tensors: Map<string, AdapterTensor>;
   unknownKeys: JsonObject;
   /** Full sentences. */
@@ -70,15 +79,33 @@ export async function readAdapterFolder(
   });
   const parsed = parsePeftConfig(json, join(folder, configName));
   const baseChange = allowedBaseChange(parsed.config, folder, options.acceptsBaseChange ?? false);
-  const { file, problems, code, remedy } = await inspectSafetensors(join(folder, weightsName)).catch(
-    asAdapterError,
+  const tensors = await readTensors(join(folder, weightsName), options.name, (found) =>
+    tensorProblems(found, parsed.config),
   );
-  raiseProblems(AdapterError, code, `The weights of the adapter ${folder} cannot be read:`, problems, remedy);
+  return { folder, ...parsed, tensors, baseChange };
+}
 
+/**
+ * The tensors of an adapter's weights by their normal names; data stays on disk. Throws one AdapterError with what cannot
+ * be read, or with two names for one tensor and what `check` finds.
+ */
+export async function readTensors(
+  path: string,
+  adapterName?: string,
+  check: (tensors: ReadonlyMap<string, AdapterTensor>) => Problem[] = () => [],
+): Promise<Map<string, AdapterTensor>> {
+  const { file, problems, code, remedy } = await inspectSafetensors(path).catch(asAdapterError);
+  raiseProblems(
+    AdapterError,
+    code,
+    `The weights of the adapter ${dirname(path)} cannot be read:`,
+    problems,
+    remedy,
+  );
   const tensors = new Map<string, AdapterTensor>();
   const clashes: Problem[] = [];
   for (const ref of file.tensors.values()) {
-    const name = normalName(ref.name, options.name);
+    const name = normalName(ref.name, adapterName);
     if (tensors.has(name))
       clashes.push({
         where: shownName(ref.name),
@@ -90,10 +117,10 @@ export async function readAdapterFolder(
     AdapterError,
     'adapter-tensors-invalid',
     `The tensors of ${file.path} do not fit its adapter_config.json:`,
-    shorten([...clashes, ...tensorProblems(tensors, parsed.config)], 200),
+    shorten([...clashes, ...check(tensors)], 200),
     'Save the adapter again with PEFT; config and weights must come from the same run.',
   );
-  return { folder, ...parsed, tensors, baseChange };
+  return tensors;
 }
 
 function asAdapterError(error: unknown): never {
@@ -101,7 +128,8 @@ function asAdapterError(error: unknown): never {
   throw error;
 }
 
-async function locateAdapter(path: string, name: string | undefined): Promise<string> {
+/** The adapter's folder for a path that people give. Throws AdapterError that says what is there instead. */
+export async function locateAdapter(path: string, name?: string): Promise<string> {
   const given = resolve(path);
   const isThere = () => stat(given).catch(() => undefined);
   let found = await isThere();
@@ -199,7 +227,7 @@ function noWeights(folder: string, names: readonly string[]): AdapterError {
 }
 
 function allowedBaseChange(
-  config: LoraConfig,
+  config: PeftConfig,
   folder: string,
   accepts: boolean,
 ): AdapterFolder['baseChange'] {
@@ -207,29 +235,36 @@ function allowedBaseChange(
   if (change === 'plain' || (accepts && change !== 'unrepeatable')) return change;
   throw new AdapterError({
     code: 'adapter-needs-changed-base',
-    message: `${folder}: init_lora_weights ${JSON.stringify(config.init_lora_weights)} means that the tensors fit a base from which the initial product was subtracted${change === 'unrepeatable' ? '; that product cannot be computed again from this file' : ''}.`,
+    message: `${folder}: init_lora_weights ${JSON.stringify('init_lora_weights' in config && config.init_lora_weights)} means that the tensors fit a base from which the initial product was subtracted${change === 'unrepeatable' ? '; that product cannot be computed again from this file' : ''}.`,
     remedy:
       'Convert it to plain LoRA: in PEFT, save_pretrained with path_initial_model_for_weight_conversion.',
   });
 }
 
 /** Pairs, ranks and names, all that can be checked without the base model. */
-function tensorProblems(tensors: ReadonlyMap<string, AdapterTensor>, config: LoraConfig): Problem[] {
+function tensorProblems(tensors: ReadonlyMap<string, AdapterTensor>, config: PeftConfig): Problem[] {
   const problems: Problem[] = [];
   const report = (name: string, message: string) => problems.push({ where: shownName(name), message });
   const show = (shape: readonly number[]) => `[${shape.join(', ')}]`;
   const ranks = new Map<string, Map<string, { name: string; rank: number }>>();
   let adapted = 0;
   for (const { name, dtype, shape } of tensors.values()) {
-    const parsed = parseName(name);
+    const parsed = parseName(name, config.peft_type);
     if (!parsed) {
-      report(name, 'is no name of a LORA tensor; they read "base_model.model.<module>.lora_A.weight"');
+      report(
+        name,
+        config.peft_type === 'LORA'
+          ? 'is no name of a LORA tensor; they read "base_model.model.<module>.lora_A.weight"'
+          : `is no name of a tensor of ${config.peft_type}`,
+      );
       continue;
     }
     if (!['F32', 'F16', 'BF16', 'F64'].includes(dtype))
       report(name, `is ${dtype}; expected F32, F16 or BF16`);
     if (!parsed.parameter) continue;
     adapted++;
+    // The other types are compared with what the model plans alone.
+    if (config.peft_type !== 'LORA') continue;
     const dims = /bias|magnitude/.test(parsed.parameter) ? 1 : 2;
     if (shape.length !== dims) {
       report(name, `has shape ${show(shape)}; expected ${dims} sizes`);
@@ -241,7 +276,8 @@ function tensorProblems(tensors: ReadonlyMap<string, AdapterTensor>, config: Lor
       report(name, 'is a DoRA tensor, but use_dora is false');
     }
   }
-  if (adapted === 0) report('adapter', 'holds no LORA tensor at all');
+  if (adapted === 0) report('adapter', `holds no ${config.peft_type} tensor at all`);
+  if (config.peft_type !== 'LORA') return problems;
   const expectedRank = ranksByConfig([...ranks.keys()], config);
   for (const [module, pair] of ranks) {
     const [a, b] = [pair.get('A'), pair.get('B')];
@@ -270,14 +306,22 @@ function ranksByConfig(paths: string[], config: LoraConfig): Map<string, number>
   return new Map(targets.map((target) => [target.path, target.r]));
 }
 
+/** What a folder says besides PEFT's files: our own settings and tensors, which PEFT ignores. */
+export interface NativeFiles {
+  state: JsonObject;
+  tensors: AdapterToWrite['tensors'];
+}
+
 export interface AdapterToWrite {
-  config: LoraConfig;
+  /** Of a type that PEFT does not have for a method without PEFT form; `tensors` is then empty. */
+  config: PeftConfig | { peft_type: string; base_model_name_or_path: string | null };
   /** Names as PEFT writes them (`tensorName`); float32. */
   tensors: readonly {
     name: string;
     shape: readonly number[];
     data: Float32Array | (() => Promise<Float32Array>);
   }[];
+  native?: NativeFiles;
   card?: ModelCard;
   unknownKeys?: JsonObject;
   /** Further files, such as `engine_state.json`, which PEFT ignores. */
@@ -300,8 +344,8 @@ export async function writeAdapterFolder(
     weightsName,
     pickleName,
     cardName,
-    'engine_state.json',
-    'engine_state.safetensors',
+    nativeStateName,
+    nativeWeightsName,
     ...sideFiles.map(([name]) => name),
   ];
   const strangers = (await readdir(target).catch(() => [])).filter((name) => !ours.includes(name));
@@ -312,19 +356,43 @@ export async function writeAdapterFolder(
       remedy: 'Choose a new or an empty folder.',
     });
   }
-  const { config, card, unknownKeys } = adapter;
+  const { config, card } = adapter;
   await writeFolderAtomic(
     target,
     async (temporary) => {
-      await writeFile(join(temporary, configName), writePeftConfig(config, unknownKeys));
       await writeFile(
         join(temporary, cardName),
         writeModelCard(card ?? { baseModel: config.base_model_name_or_path }),
       );
       for (const [name, content] of sideFiles) await writeFile(join(temporary, name), content);
-      const tensors = adapter.tensors.map((tensor) => ({ ...tensor, dtype: 'F32' as const }));
-      await writeSafetensors(join(temporary, weightsName), tensors, { format: 'pt' }, fs);
+      await writeAdapterFiles(temporary, adapter, fs);
     },
     fs,
   );
+}
+
+/** Puts an adapter's own files into an open folder, such as a checkpoint's. */
+export async function writeAdapterFiles(
+  folder: string,
+  {
+    config,
+    tensors,
+    native,
+    unknownKeys,
+  }: Pick<AdapterToWrite, 'config' | 'tensors' | 'native' | 'unknownKeys'>,
+  fs?: FileOperations,
+): Promise<void> {
+  const write = (name: string, list: AdapterToWrite['tensors']): Promise<void> =>
+    writeSafetensors(
+      join(folder, name),
+      list.map((tensor) => ({ ...tensor, dtype: 'F32' as const })),
+      { format: 'pt' },
+      fs,
+    );
+  await writeFile(join(folder, configName), writePeftConfig(config, unknownKeys));
+  if (native) {
+    await writeFile(join(folder, nativeStateName), `${JSON.stringify(native.state, null, 2)}\n`);
+    await write(nativeWeightsName, native.tensors);
+  }
+  if (tensors.length > 0) await write(weightsName, tensors);
 }

@@ -1,16 +1,23 @@
 // The names of tensors in PEFT files: from module path and parameter to the full name and back. Knows no shapes.
 
-/** Parameters that PEFT hangs on an adapted module, longest first where one ends another. */
-const parameters = [
-  'lora_A.weight',
-  'lora_B.weight',
-  'lora_B.bias',
-  'lora_embedding_A',
-  'lora_embedding_B',
-  'lora_magnitude_vector',
-] as const;
+/** Parameters that PEFT hangs on an adapted module, by peft_type; longest first where one ends another. */
+const parameters = {
+  LORA: [
+    'lora_A.weight',
+    'lora_B.weight',
+    'lora_B.bias',
+    'lora_embedding_A',
+    'lora_embedding_B',
+    'lora_magnitude_vector',
+  ],
+  ADALORA: ['lora_A', 'lora_B', 'lora_E'],
+  VERA: ['vera_lambda_b', 'vera_lambda_d'],
+} as const;
 
-export type LoraParameter = (typeof parameters)[number];
+/** Tensors that a whole adapter shares, at the root of its file. */
+const shared = ['base_model.vera_A', 'base_model.vera_B'];
+
+export type PeftParameter = (typeof parameters)[keyof typeof parameters][number];
 
 const root = 'base_model.model.';
 
@@ -19,21 +26,27 @@ export function tensorName(modulePath: string, parameter: string): string {
   return `${root}${modulePath}.${parameter}`;
 }
 
+/** The full name of a planned tensor, whose name lacks PEFT's prefix unless it stands at the root. */
+export function fileName(planned: string): string {
+  return shared.includes(planned) ? planned : `${root}${planned}`;
+}
+
 export interface ParsedName {
   /** Path in the base model. */
   module: string;
-  /** A LoRA parameter, or undefined for a parameter that the file holds whole (`modules_to_save`, biases). */
-  parameter?: LoraParameter;
+  /** An adapter's parameter, or undefined for a parameter that the file holds whole (`modules_to_save`, biases). */
+  parameter?: PeftParameter;
 }
 
 /** Takes a name apart; undefined when it is none of PEFT's. The name must be normal (`normalName`). */
-export function parseName(name: string): ParsedName | undefined {
+export function parseName(name: string, type: keyof typeof parameters = 'LORA'): ParsedName | undefined {
+  if (type === 'VERA' && shared.includes(name)) return { module: '' };
   if (!name.startsWith(root)) return undefined;
   const path = name.slice(root.length);
-  const parameter = parameters.find((suffix) => path.endsWith(`.${suffix}`));
+  const parameter = parameters[type].find((suffix) => path.endsWith(`.${suffix}`));
   if (parameter) return { module: path.slice(0, -parameter.length - 1), parameter };
-  // Anything else that calls itself lora is of a kind that is not known here.
-  return /(^|\.)lora_/i.test(path) ? undefined : { module: path.slice(0, path.lastIndexOf('.')) };
+  // Anything else that calls itself by a method's name is of a kind that is not known here.
+  return /(^|\.)(lora|vera)_/i.test(path) ? undefined : { module: path.slice(0, path.lastIndexOf('.')) };
 }
 
 /**
@@ -44,7 +57,7 @@ export function normalName(name: string, adapterName = 'default'): string {
   const own = new Set(['default', adapterName]);
   return name
     .replace(
-      /\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector|modules_to_save)\.([^.]+)(?=\.|$)/,
+      /\.(lora_[ABE]|vera_[AB]|vera_lambda_[bd]|lora_embedding_A|lora_embedding_B|lora_magnitude_vector|modules_to_save)\.([^.]+)(?=\.|$)/,
       (found, parameter: string, segment: string) => {
         if (!own.has(segment)) return found;
         return parameter === 'modules_to_save' ? '' : `.${parameter}`;

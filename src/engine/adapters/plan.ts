@@ -1,7 +1,7 @@
 // Decides what a run trains: which modules get an adapter, which base tensors train as they are. Comes in: a model and
 // settings. Goes out: sites and trained tensors, by name. Knows no runtime and no values.
 
-import { AdapterError } from '../errors';
+import { AdapterError, invariant } from '../errors';
 import {
   type EmbeddingModule,
   type LinearModule,
@@ -28,6 +28,18 @@ export interface AdapterPlan {
   modules: readonly ModuleInfo[];
 }
 
+/** A site's tensors by the last part of their names, and shared ones by their whole names. */
+export function tensorsOfSite(
+  values: ReadonlyMap<string, Float32Array>,
+  site: Pick<Site, 'path'>,
+): (name: string) => Float32Array {
+  return (name) => {
+    const found = values.get(`${site.path}.${name}`) ?? values.get(name);
+    invariant(found, `${name} of ${site.path} is there`);
+    return found;
+  };
+}
+
 /** What a model's modules are to the matching rules. */
 export function moduleInfos(model: Model): ModuleInfo[] {
   return model.modules.map((module) => ({
@@ -50,7 +62,10 @@ export function planAdapter(model: Model, settings: AdapterSettings): AdapterPla
   const modules = moduleInfos(model);
   const match = matchModules(matchOptions(settings), modules, model.defaultTargets);
   const sites = new Map(
-    match.targets.map((target) => [target.path, siteOf(model, target.path, target.r, target.alpha)]),
+    match.targets.map((target) => [
+      target.path,
+      siteOf(model, target.path, variant.rank?.(settings) ?? target.r, target.alpha),
+    ]),
   );
   const refused = [...sites.values()].filter((site) => !variant.adapts(site.module));
   if (refused.length > 0) {
@@ -62,7 +77,9 @@ export function planAdapter(model: Model, settings: AdapterSettings): AdapterPla
   }
   const tensors: PlannedTensor[] = [
     ...(variant.shared?.([...sites.values()], settings) ?? []),
-    ...[...sites.values()].flatMap((site) => variant.parameters(site, settings)),
+    ...[...sites.values()].flatMap((site) =>
+      variant.parameters(site, settings).map((tensor) => ({ ...tensor, site: site.path })),
+    ),
   ];
   const replaced = new Map<string, string>();
   const saved = match.saved.filter((path) => !sites.has(path));

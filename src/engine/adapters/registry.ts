@@ -1,9 +1,11 @@
 // The adapter methods of this version. A new one is a file here and a line below.
+import { dora } from './dora';
 import { lora } from './lora';
+import { loraFa } from './loraFa';
 import { none } from './none';
 import type { Variant } from './variant';
 
-export const variants: readonly Variant[] = [lora, none];
+export const variants: readonly Variant[] = [lora, dora, loraFa, none];
 
 export function variantOf(id: string): Variant {
   const variant = variants.find((v) => v.id === id);

@@ -1,11 +1,13 @@
 // What an adapter method says of itself. A method is one file: its parameters, how it changes a module in the forward pass,
 // its exact LoRA form where it has one. Shared code never asks which method it has before it.
 
+import type { JsonObject } from '../files/json';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
 import type { EmbeddingModule, LinearModule } from '../models/architecture';
 import type { Random } from '../random';
 import type { CatalogueEntry } from '../recipe/catalogue';
+import type { PeftConfig } from './peftTypes';
 import type { AdapterSettings } from './settings';
 
 /** A module that the adapter changes. */
@@ -41,6 +43,14 @@ export interface PlannedTensor {
   group: ParameterGroup;
   /** Never trained: shared projections, a fixed factor. */
   frozen?: true;
+  /** Left out of the adapter's file: `initial` gives it again, from the settings alone, when the file is read. */
+  unstored?: true;
+  /** Module path of the site that it belongs to; set by the plan. */
+  site?: string;
+  /** A factor on the output's side (lora_B): LoRA+ gives it the raised learning rate. */
+  outputSide?: true;
+  /** The axis along which a file may leave out ranks (`PeftForm.kept`). */
+  rankAxis?: 0 | 1;
   /** Values in the file's layout, before the first step; `base` reads a checkpoint tensor as fp32. */
   initial(
     random: Random,
@@ -60,8 +70,12 @@ export interface SiteContext {
   base(x: Value): Value;
   /** The module without its adapter and without its bias. */
   product(x: Value): Value;
-  /** The base weight as it lies in the checkpoint: [out, in], for Conv1D [in, out]. */
+  /** The base weight as it lies in the checkpoint: [out, in], for Conv1D [in, out], for embeddings [rows, width]. */
   weight(): Value;
+  /** The base bias [out], where the module has one. */
+  bias(): Value | undefined;
+  /** How many modules the adapter changes. */
+  readonly siteCount: number;
   /**
    * Inverted dropout's mask on x, unscaled: the caller multiplies by `keepScale`, which it can fold into a product.
    */
@@ -87,6 +101,84 @@ export interface VariantTraits {
   linearInInput: boolean;
   /** y = base(x) + Δ(x): the update does not depend on the base weight. */
   additive: boolean;
+  /** Names of tensors that also act through values which the backward pass takes as constant. */
+  detached?: RegExp;
+}
+
+/** Where a merge builds a whole weight on the device. */
+export interface MergeContext {
+  readonly b: GraphBuilder;
+  readonly site: Site;
+  /** The base weight, [out, in] whatever the checkpoint's layout; for embeddings [width, rows]. */
+  readonly weight: Value;
+  /** One of the site's tensors, or a shared one, in the file's layout. */
+  parameter(name: string): Value;
+}
+
+/** How a method stands in PEFT's adapter_config.json. */
+export interface PeftForm {
+  type: PeftConfig['peft_type'];
+  /** The settings of a file of this method, over those that all types share; undefined for another method's file. */
+  read(config: PeftConfig): Partial<AdapterSettings> | undefined;
+  /** The keys that it sets; `host` is what its host part keeps, where a run trained it. */
+  write(
+    settings: AdapterSettings,
+    sites: readonly Site[],
+    host?: JsonObject,
+  ): Readonly<Record<string, unknown>>;
+  /** Which ranks of a site the file holds; undefined for all. */
+  kept?(config: PeftConfig, site: Site): readonly boolean[] | undefined;
+}
+
+/** What a checkpoint keeps of a method's host part. */
+export interface HostState {
+  values: JsonObject;
+  tensors: readonly { name: string; shape: readonly number[]; data: Float32Array }[];
+}
+
+/** A run as a method's host part sees it after an update. Values are in the files' layout. */
+export interface StepAccess {
+  /** Optimizer steps done, this one included. */
+  readonly step: number;
+  /** All parameters, the new values. */
+  parameters(): ReadonlyMap<string, Float32Array>;
+  /** The gradients that the optimizer saw, clipped. */
+  gradients(): ReadonlyMap<string, Float32Array>;
+  /** Puts new values in place; names that are left out stay. */
+  write(values: ReadonlyMap<string, Float32Array>): void;
+  /** Sets the optimizer's state of these tensors to zero. */
+  resetOptimizer(names: readonly string[]): void;
+}
+
+/** What a method does on the host in one run: statistics, schedules, masks. */
+export interface HostPart {
+  /** After every update; returns what the run should tell, in full sentences. */
+  afterUpdate(run: StepAccess): readonly string[];
+  state(): HostState;
+  /** Throws where the state is none of its own. */
+  restore(state: HostState): void;
+}
+
+/** A change of gradients between clipping and the optimizer. */
+export interface GradientTransform {
+  /** What it needs of tensors that never change, computed once on the host in the files' layout. */
+  constants(
+    site: Site,
+    settings: AdapterSettings,
+  ): readonly {
+    name: string;
+    shape: readonly number[];
+    value(tensor: (name: string) => Float32Array): Float32Array;
+  }[];
+  /** The gradient of the site's tensor `name` in the device's layout; the same value where nothing changes. */
+  apply(
+    b: GraphBuilder,
+    site: Site,
+    name: string,
+    gradient: Value,
+    constant: (name: string) => Value,
+    settings: AdapterSettings,
+  ): Value;
 }
 
 /** An adapter method. Its own settings, beyond the common keys, are in `settings.settings`. */
@@ -108,4 +200,20 @@ export interface Variant {
   apply(context: SiteContext, x: Value, settings: AdapterSettings): Value;
   /** The exact LoRA form, where there is one: merging, hot-swapping and PEFT export use it. */
   loraForm?(site: Site, tensors: (name: string) => Float32Array, settings: AdapterSettings): LoraForm;
+  /** False for settings under which `loraForm` has no answer. */
+  hasLoraForm?(settings: AdapterSettings): boolean;
+  /** The merged weight, [out, in], for a method without LoRA form whose module is linear all the same. */
+  mergedWeight?(context: MergeContext, settings: AdapterSettings): Value;
+  /** How its files are PEFT's; without it they are our own, beside a LoRA export where there is a LoRA form. */
+  peft?: PeftForm;
+  /** The rank of every module, where the settings fix it whatever r and rank_pattern say. */
+  rank?(settings: AdapterSettings): number;
+  gradientTransform?: GradientTransform;
+  /** Its part on the host, made once per run. */
+  host?(sites: readonly Site[], settings: AdapterSettings, totalSteps: number): HostPart;
+}
+
+/** Whether merging, hot-swapping and LoRA export can use a method's LoRA form under these settings. */
+export function hasLoraForm(variant: Variant, settings: AdapterSettings): boolean {
+  return variant.loraForm !== undefined && variant.hasLoraForm?.(settings) !== false;
 }

@@ -179,6 +179,7 @@ async function mergedValues(
 ): Promise<Float32Array> {
   const values = change.replacement ? change.replacement.slice() : await readTensor(ref);
   if (change.delta) await updater.add(values, change.delta);
+  if (change.rebuilt) await updater.rebuild(values, change.rebuilt);
   if (change.biasDelta) for (let i = 0; i < values.length; i++) values[i]! += change.biasDelta[i]!;
   const bad = findNonFinite(values);
   // From 65,520 on a number rounds to infinity in F16.

@@ -122,6 +122,11 @@ export class ForwardPass implements Forward {
       base: (input) => base(input, true),
       product: (input) => base(input, false),
       weight: () => this.#parameter(module.path, 'weight', module.weight),
+      bias: () =>
+        'bias' in module && module.bias
+          ? this.#parameter(module.path, 'bias', `${module.path}.bias`)
+          : undefined,
+      siteCount: plan.sites.size,
       dropout: (input) => (training && dropout ? dropout.apply(input) : { value: input, keepScale: 1 }),
       scalar: (name) => this.#scalar(name),
       addLoss: (name, value, coefficient) =>

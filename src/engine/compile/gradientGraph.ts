@@ -33,7 +33,7 @@ export interface GradientGraphOptions {
 
 /**
  * Inputs: `ids`, `positions`, (`segments`) int64 [B, S]; `targets` int64 [N], `weights` float32 [N]; the slabs; with
- * accumulation `<slab>.gradient` and `carry` (bool: whether they count); with dropout `dropout_pool`, `dropout_offset.N`;
+ * accumulation `<slab>.gradient`, `carry` (bool: whether they count) and `extra_share` (1/micro-batches); with dropout `dropout_pool`, `dropout_offset.N`;
  * the base tensors by name. Outputs: `loss`, `<slab>.gradient.next`, and `<name>` of every extra loss.
  */
 export interface GradientProgram {
@@ -81,9 +81,14 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
     head: (x) => f.linear(o.model.head.path, x),
     headTrains: headTrains(o.plan, o.model),
   });
+  // An extra loss counts once per step, so that each of its micro-batches has a share.
+  const share = o.accumulate && losses.length > 0 ? b.input('extra_share', 'float32', []) : b.scalar(1);
   const seeds: Seed[] = [...task.seeds];
   for (const loss of losses)
-    seeds.push({ value: loss.value, gradient: b.fill(loss.value.shape, loss.coefficient) });
+    seeds.push({
+      value: loss.value,
+      gradient: b.scale(b.reshape(share, loss.value.shape), loss.coefficient),
+    });
 
   const learning = o.slabs.filter((slab) => !slab.frozen);
   const names = learning.flatMap((slab) => slab.entries.map((entry) => entry.tensor.name));

@@ -1,24 +1,41 @@
 // Compiles the optimizer step over all slabs: global-norm clipping, then one chain of element-by-element nodes per slab. State
 // may be updated in place; the compiler proves it.
+import type { AdapterPlan } from '../adapters/plan';
+import type { Site } from '../adapters/variant';
+import { invariant } from '../errors';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
 import { lower } from '../graph/passes/lower';
 import { verify, verifyInPlace } from '../graph/verify';
 import type { Optimizer, OptimizerSettings } from '../optim/optimizer';
-import type { Slab } from './slabs';
+import { deviceShape, type Slab } from './slabs';
 
 /**
- * Inputs: `<slab>`, `<slab>.<slot>`, `<slab>.gradient`, the optimizer's scalars. Outputs: `<slab>.next`,
+ * Inputs: `<slab>`, `<slab>.<slot>`, `<slab>.gradient`, the optimizer's scalars, the constants of the method's gradient
+ * transform by the names of `transformConstants`. Outputs: `<slab>.next`,
  * `<slab>.<slot>.next`, `norm` (before clipping). A gradient that is not finite counts as zero, so that a failed step leaves
  * finite numbers; the norm then tells.
  */
-export function updateGraph(all: readonly Slab[], optimizer: Optimizer, settings: OptimizerSettings): Graph {
+export function updateGraph(
+  all: readonly Slab[],
+  optimizer: Optimizer,
+  settings: OptimizerSettings,
+  plan?: AdapterPlan,
+): Graph {
   const b = new GraphBuilder('update');
   const slabs = all.filter((slab) => !slab.frozen);
   const scalars = new Map<string, Value>();
   const scalar = (name: string): Value => {
     if (!scalars.has(name)) scalars.set(name, b.input(name, 'float32', []));
     return scalars.get(name)!;
+  };
+  const shapes = new Map(transformConstants(plan).map(({ name, shape }) => [name, shape]));
+  const constants = new Map<string, Value>();
+  const constant = (name: string): Value => {
+    const shape = shapes.get(name);
+    invariant(shape, `${name} is a constant of the gradient transform`);
+    if (!constants.has(name)) constants.set(name, b.input(name, 'float32', shape));
+    return constants.get(name)!;
   };
   const gradients = slabs.map((slab) => b.input(`${slab.name}.gradient`, 'float32', [slab.length]));
   const squares = gradients.map((g) => b.op('ReduceSumSquare', [g], { axes: [0], keepdims: 0 }));
@@ -30,14 +47,15 @@ export function updateGraph(all: readonly Slab[], optimizer: Optimizer, settings
       ? b.op('Min', [b.div(b.scalar(settings.max_grad_norm), b.add(norm, b.scalar(1e-6))), b.scalar(1)], {})
       : b.scalar(1);
 
-  const outputs = [{ name: 'norm', value: norm }];
+  const outputs: { name: string; value: Value }[] = [{ name: 'norm', value: norm }];
   const pairs: { input: string; output: string }[] = [];
   const next = (name: string, value: Value): void => {
     outputs.push({ name: `${name}.next`, value });
     pairs.push({ input: name, output: `${name}.next` });
   };
   slabs.forEach((slab, i) => {
-    const gradient = b.op('Where', [finite, b.mul(gradients[i]!, factor), b.scalar(0)], {});
+    const clipped = b.op('Where', [finite, b.mul(gradients[i]!, factor), b.scalar(0)], {});
+    const gradient = plan ? transformed(b, slab, clipped, plan, constant) : clipped;
     const parameter = b.input(slab.name, 'float32', [slab.length]);
     const slots = Object.fromEntries(
       optimizer.slots.map((slot) => [slot, b.input(`${slab.name}.${slot}`, 'float32', [slab.length])]),
@@ -52,4 +70,47 @@ export function updateGraph(all: readonly Slab[], optimizer: Optimizer, settings
   verify(graph);
   verifyInPlace(graph, pairs);
   return graph;
+}
+
+/** What a method's gradient transform takes, by input name; values come from the adapter's tensors. */
+export function transformConstants(plan: AdapterPlan | undefined): {
+  name: string;
+  shape: readonly number[];
+  site: Site;
+  value(tensor: (name: string) => Float32Array): Float32Array;
+}[] {
+  const transform = plan?.variant.gradientTransform;
+  if (!plan || !transform) return [];
+  return [...plan.sites.values()].flatMap((site) =>
+    transform
+      .constants(site, plan.settings)
+      .map((constant) => ({ ...constant, name: `${site.path}.${constant.name}`, site })),
+  );
+}
+
+/** A slab's clipped gradient as the method hands it to the optimizer. */
+function transformed(
+  b: GraphBuilder,
+  slab: Slab,
+  gradient: Value,
+  plan: AdapterPlan,
+  constant: (name: string) => Value,
+): Value {
+  const { variant, settings, sites } = plan;
+  const { gradientTransform: transform } = variant;
+  if (!transform) return gradient;
+  const parts = b.split(
+    gradient,
+    0,
+    slab.entries.map(({ count }) => count),
+  );
+  const changed = slab.entries.map(({ tensor, count }, i) => {
+    const site = tensor.site === undefined ? undefined : sites.get(tensor.site);
+    if (!site) return parts[i]!;
+    const own = b.reshape(parts[i]!, deviceShape(tensor));
+    const name = tensor.name.slice(site.path.length + 1);
+    const result = transform.apply(b, site, name, own, (n) => constant(`${site.path}.${n}`), settings);
+    return result === own ? parts[i]! : b.reshape(result, [count]);
+  });
+  return changed.every((part, i) => part === parts[i]) ? gradient : b.concat(changed, 0);
 }

@@ -1,6 +1,7 @@
 // What a recipe's run will hold in memory, by part, before anything is loaded: its programs are compiled for the largest
 // batch and walked, so that the forecast changes with whatever changes the programs. Reads no weights.
 import type { Recipe } from '../../protocol/recipe';
+import { withLoraPlusRates } from '../adapters/loraPlus';
 import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import { evaluationGraph } from '../compile/evaluationGraph';
 import { dropoutPoolFor, gradientGraph } from '../compile/gradientGraph';
@@ -38,7 +39,7 @@ export interface Forecast {
 export function forecast(
   model: Model,
   recipe: Recipe,
-  plan: AdapterPlan = planAdapter(model, recipe),
+  plan: AdapterPlan = withLoraPlusRates(planAdapter(model, recipe), recipe),
 ): Forecast {
   const slabs = planSlabs(plan.tensors);
   const sizeOfSlabs = (some: readonly Slab[]): number => some.reduce((sum, slab) => sum + slab.length, 0);
@@ -58,7 +59,7 @@ export function forecast(
     checkpointing: recipe.gradient_checkpointing,
     dropoutPool,
   });
-  const graphs: Graph[] = [gradient.graph, updateGraph(slabs, optimizer, recipe)];
+  const graphs: Graph[] = [gradient.graph, updateGraph(slabs, optimizer, recipe, plan)];
   if (recipe.eval_dataset.length > 0 || recipe.val_size > 0) {
     const options = { model, plan, slabs, rows: recipe.per_device_eval_batch_size, length };
     graphs.push(evaluationGraph({ ...options, packing: recipe.packing, result: 'loss' }).graph);

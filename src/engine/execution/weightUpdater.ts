@@ -1,7 +1,9 @@
-// Adds ΔW = b·a to weights in host memory, with the products on the runtime: a piece of rows at a time, so that the update
-// of a large weight never exists as a whole.
-import type { WeightDelta } from '../adapters/merge';
+// Puts adapters into weights in host memory, with the products on the runtime. ΔW = b·a is added a piece of rows at a time, so
+// that the update of a large weight never exists as a whole; a method that is not additive makes the weight anew.
+import type { WeightDelta, WeightRebuilt } from '../adapters/merge';
+import { invariant } from '../errors';
 import { GraphBuilder } from '../graph/builder';
+import type { Value } from '../graph/graph';
 import { lower } from '../graph/passes/lower';
 import type { Runtime } from '../session';
 import { Program } from './program';
@@ -32,6 +34,40 @@ export class WeightUpdater {
       program.feed('right', right);
       await program.run();
       part.set(program.read('merged') as Float32Array);
+    }
+  }
+
+  /** weight ← what the adapter's method makes of it; the weight lies as in the checkpoint. */
+  async rebuild(weight: Float32Array, { plan, site, tensors }: WeightRebuilt): Promise<void> {
+    const { inFeatures, outFeatures, module } = site;
+    const turned = module.kind !== 'linear';
+    const b = new GraphBuilder('weight rebuilt');
+    const stored = b.input(
+      'weight',
+      'float32',
+      turned ? [inFeatures, outFeatures] : [outFeatures, inFeatures],
+    );
+    const shapes = new Map(plan.tensors.map(({ name, shape }) => [name, shape]));
+    const taken = new Map<string, Value>();
+    const parameter = (name: string): Value => {
+      const shape = shapes.get(`${site.path}.${name}`) ?? shapes.get(name);
+      invariant(shape && plan.variant.mergedWeight, `${name} of ${site.path} is planned`);
+      if (!taken.has(name)) taken.set(name, b.input(`tensor:${name}`, 'float32', shape));
+      return taken.get(name)!;
+    };
+    const merged = plan.variant.mergedWeight!(
+      { b, site, weight: turned ? b.transpose(stored, [1, 0]) : stored, parameter },
+      plan.settings,
+    );
+    const value = turned ? b.transpose(merged, [1, 0]) : merged;
+    const program = await Program.open(this.runtime, lower(b.finish([{ name: 'merged', value }])), new Map());
+    try {
+      program.feed('weight', weight);
+      for (const name of taken.keys()) program.feed(`tensor:${name}`, tensors(name));
+      await program.run();
+      weight.set(program.read('merged') as Float32Array);
+    } finally {
+      program.release();
     }
   }
 

@@ -1,9 +1,9 @@
 // Places in a generation graph that any adapter with a LoRA form can be written into: two factors per adapted module, and
 // whole tensors that stand in for base parameters. What comes in are adapters; it knows no runtime.
 import type { LoadedAdapter } from '../adapters/loaded';
-import type { AdapterPlan } from '../adapters/plan';
+import { type AdapterPlan, tensorsOfSite } from '../adapters/plan';
 import type { AdapterSettings } from '../adapters/settings';
-import type { LoraForm, Site, Variant } from '../adapters/variant';
+import { hasLoraForm, type LoraForm, type Site, type Variant } from '../adapters/variant';
 import { AdapterError, invariant } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
@@ -36,7 +36,7 @@ export interface SlotValues {
 
 /** Whether an adapter can be put into slots at all. */
 export function hasForm(adapter: LoadedAdapter): boolean {
-  return adapter.plan.sites.size === 0 || adapter.plan.variant.loraForm !== undefined;
+  return adapter.plan.sites.size === 0 || hasLoraForm(adapter.plan.variant, adapter.plan.settings);
 }
 
 /** The sum of adapters as slot values. Throws AdapterError where two of them replace the same parameter. */
@@ -70,12 +70,7 @@ export function slotValues(adapters: readonly LoadedAdapter[]): SlotValues {
 function formOf(plan: AdapterPlan, values: ReadonlyMap<string, Float32Array>, site: Site): LoraForm {
   const { variant, settings } = plan;
   invariant(variant.loraForm, `${variant.id} has a LoRA form`);
-  const tensor = (name: string): Float32Array => {
-    const data = values.get(`${site.path}.${name}`) ?? values.get(name);
-    invariant(data, `${name} of ${site.path} is loaded`);
-    return data;
-  };
-  return variant.loraForm(site, tensor, settings);
+  return variant.loraForm(site, tensorsOfSite(values, site), settings);
 }
 
 /** The sum of two updates: factors side by side. */

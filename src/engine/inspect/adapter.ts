@@ -2,11 +2,10 @@
 import type { Problem } from '../../protocol/errors';
 import type { InspectedTensor, InspectResult } from '../../protocol/trainer';
 import { matchModules } from '../adapters/match';
-import type { LoraConfig } from '../adapters/peftConfig';
 import { type AdapterTensor, readAdapterFolder } from '../adapters/peftFile';
 import { parseName } from '../adapters/peftNames';
 import { variantOf } from '../adapters/registry';
-import { settingsOfPeft } from '../adapters/settings';
+import { type AdapterSettings, settingsOfPeft } from '../adapters/settings';
 import type { Site } from '../adapters/variant';
 import { findNonFinite } from '../checkpoint/finite';
 import { shownName } from '../checkpoint/safetensorsHeader';
@@ -32,7 +31,7 @@ export async function inspectAdapter(path: string): Promise<InspectResult> {
         remedy: 'Take an earlier checkpoint of the run, or the adapter from its source again.',
       });
     }
-    if (parseName(tensor.name)?.parameter) values.set(tensor.name, data);
+    if (parseName(tensor.name, config.peft_type)?.parameter) values.set(tensor.name, data);
     listed.push({
       name: tensor.name,
       dtype: tensor.dtype,
@@ -40,7 +39,9 @@ export async function inspectAdapter(path: string): Promise<InspectResult> {
       norm: bad ? null : frobeniusNorm(data),
     });
   }
-  const modules = config.use_dora ? [] : deltas(config, tensors, values);
+  const settings = settingsOfPeft(config, []);
+  const useDora = 'use_dora' in config && config.use_dora;
+  const modules = deltas(settings, tensors, values);
   const unmoved = modules.filter((module) => module.unmoved);
   if (unmoved.length > 0) {
     problems.push({
@@ -56,21 +57,21 @@ export async function inspectAdapter(path: string): Promise<InspectResult> {
   const moved = modules.map((module) => module.norm).filter((norm) => norm !== null);
   const parameters = [...tensors.values()].reduce((sum, tensor) => sum + elements(tensor.shape), 0);
   const targets = config.target_modules;
-  const count = modules.length > 0 ? modules.length : adaptedPaths(tensors).length;
+  const count = modules.length > 0 ? modules.length : adaptedPaths(tensors, config.peft_type).length;
   return {
     kind: 'adapter',
     path: folder,
-    summary: `${config.use_dora ? 'DoRA' : 'LoRA'} adapter, r ${config.r}, on ${count} modules, ${parameters} parameters`,
+    summary: `${variantOf(settings.adapter).entry.label.split(':')[0]} adapter, r ${config.r}, on ${count} modules, ${parameters} parameters`,
     facts: {
       peft_type: config.peft_type,
       base_model_name_or_path: config.base_model_name_or_path,
       r: config.r,
-      lora_alpha: config.lora_alpha,
-      lora_dropout: config.lora_dropout,
-      use_rslora: config.use_rslora,
-      use_dora: config.use_dora,
+      lora_alpha: settings.lora_alpha,
+      lora_dropout: settings.lora_dropout,
+      use_rslora: settings.use_rslora,
+      use_dora: useDora,
       bias: config.bias,
-      init_lora_weights: String(config.init_lora_weights),
+      init_lora_weights: String(settings.init_lora_weights),
       target_modules: Array.isArray(targets) ? targets.join(', ') : targets,
       modules_to_save: config.modules_to_save?.join(', ') ?? null,
       modules: count,
@@ -103,14 +104,14 @@ interface Delta {
 
 /** ‖ΔW‖ of every adapted module, from the method's own LoRA form. */
 function deltas(
-  config: LoraConfig,
+  settings: AdapterSettings,
   tensors: ReadonlyMap<string, AdapterTensor>,
   values: ReadonlyMap<string, Float32Array>,
 ): Delta[] {
-  const settings = settingsOfPeft(config, []);
   const variant = variantOf(settings.adapter);
-  const { r, lora_alpha, rank_pattern, alpha_pattern } = config;
-  const paths = adaptedPaths(tensors);
+  const { r, lora_alpha, rank_pattern, alpha_pattern } = settings;
+  // Without the base model the shapes are known where the file holds LoRA's two factors.
+  const paths = adaptedPaths(tensors, 'LORA');
   if (!variant.loraForm || paths.length === 0) return [];
   const { targets } = matchModules(
     { r, lora_alpha, rank_pattern, alpha_pattern, target_modules: paths },
@@ -126,10 +127,13 @@ function deltas(
   });
 }
 
-function adaptedPaths(tensors: ReadonlyMap<string, AdapterTensor>): string[] {
+function adaptedPaths(
+  tensors: ReadonlyMap<string, AdapterTensor>,
+  type: Parameters<typeof parseName>[1],
+): string[] {
   const paths = new Set<string>();
   for (const name of tensors.keys()) {
-    const parsed = parseName(name);
+    const parsed = parseName(name, type);
     if (parsed?.parameter) paths.add(parsed.module);
   }
   return [...paths];

@@ -40,30 +40,17 @@ export interface RecipeCatalogue extends Readonly<Record<Axis, readonly Catalogu
 
 /** Names that users know and that this version does not have; an axis drops out of here as its entry arrives. */
 export const knownElsewhere: Readonly<Record<Axis | 'preset', readonly string[]>> = {
-  adapter: [
-    'dora',
-    'vera',
-    'lora_fa',
-    'lora_drop',
-    'adalora',
-    'mora',
-    'lora_xs',
-    'o_lora',
-    'am_lora',
-    'qlora',
-    'oft',
-  ],
+  adapter: ['vera', 'lora_drop', 'adalora', 'mora', 'lora_xs', 'o_lora', 'am_lora', 'qlora', 'oft'],
   init_lora_weights: ['pissa', 'milora', 'corda', 'olora', 'eva', 'loftq'],
   quantization: ['nf4', 'fp4', 'int8'],
   optim: ['adamw_8bit', 'paged_adamw', 'galore_adamw', 'sgd', 'adafactor', 'lion'],
   attention: ['shift_short'],
-  preset: ['qlora', 'dora', 'longlora'],
+  preset: ['qlora', 'longlora'],
 };
 
 /** Settings of choices that this version does not have. */
 export const settingsElsewhere: readonly string[] = [
   'use_dora',
-  'loraplus_lr_ratio',
   'galore_rank',
   'galore_update_interval',
   'galore_scale',

@@ -359,6 +359,25 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
       advanced: true,
       description: "Added to the root of Adam's second moment.",
     },
+    loraplus_lr_ratio: {
+      type: 'number',
+      minimum: 1,
+      maximum: 1_000_000,
+      default: null,
+      group: 'optimization',
+      advanced: true,
+      description:
+        'LoRA+: B, and every trained vector, learns this many times as fast as A. 16 is usual, with about half the learning rate; 1 is plain LoRA.',
+    },
+    loraplus_lr_embedding: {
+      type: 'number',
+      exclusiveMinimum: 0,
+      maximum: 10,
+      default: null,
+      group: 'optimization',
+      advanced: true,
+      description: 'LoRA+: the learning rate of adapters on embeddings. By default 1e-6, as in PEFT.',
+    },
     max_grad_norm: {
       type: 'number',
       minimum: 0,

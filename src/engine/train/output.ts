@@ -2,12 +2,12 @@
 // and values by tensor name. Nothing is ever half there.
 import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type AdapterToWrite, writeAdapterFolder } from '../adapters/peftFile';
-import { tensorName } from '../adapters/peftNames';
+import { adapterFiles } from '../adapters/adapterFiles';
+import { writeAdapterFolder } from '../adapters/peftFile';
 import type { AdapterPlan } from '../adapters/plan';
-import { peftOfPlan } from '../adapters/settings';
 import { writeSafetensors } from '../checkpoint/safetensors';
 import { writeFolderAtomic } from '../files/atomic';
+import type { JsonObject } from '../files/json';
 
 /** Files of a checkpoint folder that belong to a copy of it with other weights. */
 const companions =
@@ -19,22 +19,13 @@ export interface Trained {
   values: ReadonlyMap<string, Float32Array>;
   /** The base checkpoint's folder. */
   baseFolder: string;
+  /** What the method's host part keeps. */
+  host?: JsonObject;
 }
 
 /** Whether a plan's result is an adapter; else it is a whole model. */
 export function isAdapter(plan: AdapterPlan): boolean {
   return plan.sites.size > 0;
-}
-
-/** Tensors as they stand in the adapter's file. */
-export function adapterTensors({
-  plan,
-  values,
-}: Pick<Trained, 'plan' | 'values'>): AdapterToWrite['tensors'] {
-  return plan.tensors.map(({ name, shape }) => {
-    const dot = name.lastIndexOf('.');
-    return { name: tensorName(name.slice(0, dot), name.slice(dot + 1)), shape, data: values.get(name)! };
-  });
 }
 
 /** Writes the result to `folder`: an adapter or a model, by the plan. */
@@ -46,8 +37,7 @@ export async function writeResult(
   const { plan, baseFolder } = trained;
   if (!isAdapter(plan)) return writeModel(folder, trained);
   await writeAdapterFolder(folder, {
-    config: peftOfPlan(plan, baseFolder),
-    tensors: adapterTensors(trained),
+    ...adapterFiles(plan, trained.values, baseFolder, trained.host),
     card: { baseModel: baseFolder, settings: facts },
   });
 }

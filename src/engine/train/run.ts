@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import type { Recipe } from '../../protocol/recipe';
 import type { CheckpointReason, PlanFacts, TrainResult } from '../../protocol/run';
 import type { EngineHost, TrainParams } from '../../protocol/trainer';
+import { withLoraPlusRates } from '../adapters/loraPlus';
 import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import { catalogue } from '../catalogue';
 import { requireFinite } from '../checkpoint/finite';
@@ -71,7 +72,7 @@ async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inputs> {
   const checkpoint = await openCheckpoint(recipe.model);
   const model = modelFromConfig(checkpoint.config);
   tensorsOf(checkpoint, model);
-  const plan = planAdapter(model, recipe);
+  const plan = withLoraPlusRates(planAdapter(model, recipe), recipe);
   const tokenizer = await loadTokenizer(checkpoint.folder);
   report('tokenizing', 'Reading and tokenizing the data');
   const data = await prepareData({
@@ -163,6 +164,7 @@ class Run {
         weights,
         plan: inputs.plan,
         settings: recipe,
+        totalSteps: this.#calendar.totalSteps,
         largestBatchTokens:
           recipe.per_device_train_batch_size * Math.min(recipe.max_length, inputs.model.maxPositions),
       });
@@ -242,7 +244,13 @@ class Run {
     const started = performance.now();
     let loss = 0;
     for (const [i, batch] of batches.entries()) {
-      const part = await this.#trainer.accumulate(batch, trainedTokens, i > 0, progress.microStep + i);
+      const part = await this.#trainer.accumulate(
+        batch,
+        trainedTokens,
+        i > 0,
+        progress.microStep + i,
+        batches.length,
+      );
       loss += part.loss;
     }
     const step = progress.step + 1;
@@ -274,6 +282,7 @@ class Run {
       peakMemoryBytes: peakMemory(),
       etaSeconds: this.#speed.secondsFor(this.#calendar.totalSteps - step),
     });
+    for (const message of this.#trainer.takeNotes()) this.#recorder.emit({ type: 'note', message });
     return epochEnded;
   }
 
@@ -368,11 +377,13 @@ class Run {
   async #save(reason: CheckpointReason): Promise<string> {
     const { step, bestStep } = this.#progress;
     const path = this.folder.checkpointPath(step);
-    await writeSnapshot(path, this.#trainer.state, this.inputs.plan, this.#progress, {
+    const run = {
       seed: this.recipe.seed,
       data: this.inputs.dataDigest,
       baseFolder: this.inputs.checkpoint.folder,
-    });
+    };
+    const { state, host } = this.#trainer;
+    await writeSnapshot(path, state, this.inputs.plan, this.#progress, run, host);
     await this.#recorder.saveState();
     await this.folder.prune(
       this.recipe.save_total_limit,
@@ -383,10 +394,9 @@ class Run {
   }
 
   async #restore(from: string): Promise<string[]> {
-    const { progress, warnings } = await readSnapshot(from, this.#trainer.state, this.inputs.plan, {
-      seed: this.recipe.seed,
-      data: this.inputs.dataDigest,
-    });
+    const run = { seed: this.recipe.seed, data: this.inputs.dataDigest };
+    const { state, host } = this.#trainer;
+    const { progress, warnings } = await readSnapshot(from, state, this.inputs.plan, run, host);
     Object.assign(this.#progress, progress);
     return warnings;
   }
@@ -416,13 +426,18 @@ class Run {
     await this.#save('end');
     const state = this.#trainer.state;
     if (recipe.load_best_model_at_end && bestStep !== null && bestStep !== step) {
-      await restoreParameters(folder.checkpointPath(bestStep), state, inputs.plan);
+      await restoreParameters(folder.checkpointPath(bestStep), state, inputs.plan, this.#trainer.host);
       this.#evalLoss = this.#progress.bestLoss;
     }
     const path = isAdapter(inputs.plan) ? folder.adapterPath : `${folder.path}/model`;
     await writeResult(
       path,
-      { plan: inputs.plan, values: state.readAll(), baseFolder: inputs.checkpoint.folder },
+      {
+        plan: inputs.plan,
+        values: state.readAll(),
+        baseFolder: inputs.checkpoint.folder,
+        ...(this.#trainer.host ? { host: this.#trainer.host.state().values } : {}),
+      },
       [
         ['Steps', step],
         ['Learning rate', recipe.learning_rate],

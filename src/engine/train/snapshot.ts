@@ -3,10 +3,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '../../protocol/errors';
-import { writePeftConfig } from '../adapters/peftConfig';
-import { tensorName } from '../adapters/peftNames';
+import { adapterFiles } from '../adapters/adapterFiles';
+import { nativeWeightsName, writeAdapterFiles } from '../adapters/peftFile';
+import { fileName } from '../adapters/peftNames';
 import type { AdapterPlan } from '../adapters/plan';
-import { peftOfPlan } from '../adapters/settings';
+import type { HostPart } from '../adapters/variant';
 import {
   readSafetensors,
   readTensor,
@@ -15,7 +16,8 @@ import {
 } from '../checkpoint/safetensors';
 import { RunError, raiseProblems, UserError } from '../errors';
 import { writeFolderAtomic } from '../files/atomic';
-import { adapterTensors, isAdapter } from './output';
+import { readJsonObject } from '../files/json';
+import { isAdapter } from './output';
 import type { TrainingState } from './state';
 
 /** Where a run stands; everything random follows from it and the seed. */
@@ -42,6 +44,8 @@ interface SnapshotFile extends Progress {
 
 const progressName = 'progress.json';
 const optimizerName = 'optimizer.safetensors';
+const hostName = 'method_state.json';
+const hostTensorsName = 'method_state.safetensors';
 
 /** Writes `folder`. A LoRA checkpoint is a PEFT adapter folder too. */
 export async function writeSnapshot(
@@ -50,23 +54,30 @@ export async function writeSnapshot(
   plan: AdapterPlan,
   progress: Progress,
   run: { seed: number; data: string; baseFolder: string },
+  host?: HostPart,
 ): Promise<void> {
   const values = state.readAll();
   await writeFolderAtomic(folder, async (temporary) => {
     if (isAdapter(plan)) {
-      await writeFile(
-        join(temporary, 'adapter_config.json'),
-        writePeftConfig(peftOfPlan(plan, run.baseFolder)),
+      // Without the host's masks: a checkpoint holds every rank.
+      await writeAdapterFiles(temporary, adapterFiles(plan, values, run.baseFolder));
+    } else {
+      const tensors = plan.tensors.map(({ name, shape }) => ({
+        name,
+        shape,
+        dtype: 'F32' as const,
+        data: values.get(name)!,
+      }));
+      await writeSafetensors(join(temporary, weightsName(plan)), tensors, { format: 'pt' });
+    }
+    if (host) {
+      const { values: kept, tensors } = host.state();
+      await writeFile(join(temporary, hostName), `${JSON.stringify(kept)}\n`);
+      await writeSafetensors(
+        join(temporary, hostTensorsName),
+        tensors.map((tensor) => ({ ...tensor, dtype: 'F32' as const })),
       );
     }
-    const tensors = isAdapter(plan)
-      ? adapterTensors({ plan, values })
-      : plan.tensors.map(({ name, shape }) => ({ name, shape, data: values.get(name)! }));
-    await writeSafetensors(
-      join(temporary, weightsName(plan)),
-      tensors.map((tensor) => ({ ...tensor, dtype: 'F32' as const })),
-      { format: 'pt' },
-    );
     const slots = state.optimizerSlots.flatMap((slot) => {
       const moments = state.readAll(slot);
       return learned(plan).map(({ name, shape }) => ({
@@ -91,9 +102,10 @@ export async function readSnapshot(
   state: TrainingState,
   plan: AdapterPlan,
   run: { seed: number; data: string },
+  host?: HostPart,
 ): Promise<{ progress: Progress; warnings: string[] }> {
   const file = await readProgress(folder);
-  await restoreParameters(folder, state, plan);
+  await restoreParameters(folder, state, plan, host);
   const optimizer = await readPart(folder, optimizerName);
   for (const slot of state.optimizerSlots) {
     const values = new Map<string, Float32Array>();
@@ -121,16 +133,44 @@ export async function readSnapshot(
   return { progress, warnings };
 }
 
-/** Puts a checkpoint's trained tensors in place and leaves the optimizer alone. */
+/** What a method's host part kept: statistics and masks. */
+async function restoreHost(folder: string, host: HostPart): Promise<void> {
+  const values = await readJsonObject(join(folder, hostName), {
+    ErrorClass: RunError,
+    prefix: 'checkpoint-method-state',
+    remedy: 'Resume from an older checkpoint of the run, or start a new run.',
+  });
+  const { tensors: refs } = await readPart(folder, hostTensorsName);
+  const tensors = await Promise.all(
+    [...refs.values()].map(async (ref) => ({
+      name: ref.name,
+      shape: ref.shape,
+      data: await readTensor(ref),
+    })),
+  );
+  try {
+    host.restore({ values, tensors });
+  } catch (cause) {
+    throw damaged(folder, `${hostName} is not the state of this method`, cause);
+  }
+}
+
+/** Puts a checkpoint's trained tensors in place, and the method's host state, and leaves the optimizer alone. */
 export async function restoreParameters(
   folder: string,
   state: TrainingState,
   plan: AdapterPlan,
+  host?: HostPart,
 ): Promise<void> {
+  if (host) await restoreHost(folder, host);
   const { tensors } = await readPart(folder, weightsName(plan));
   const problems: Problem[] = [];
   const values = new Map<string, Float32Array>();
-  const expected = new Map(plan.tensors.map((tensor) => [fileName(plan, tensor.name), tensor]));
+  const expected = new Map(
+    plan.tensors
+      .filter((tensor) => !tensor.unstored)
+      .map((tensor) => [isAdapter(plan) ? fileName(tensor.name) : tensor.name, tensor]),
+  );
   for (const [name, tensor] of expected) {
     const ref = tensors.get(name);
     const shape = `[${tensor.shape.join(', ')}]`;
@@ -154,7 +194,7 @@ export async function restoreParameters(
     problems,
     'Resume with the adapter settings of the interrupted run, or start a new run without --resume.',
   );
-  state.writeAll(values);
+  state.write(values);
 }
 
 /** The tensors that have optimizer state. */
@@ -162,14 +202,9 @@ function learned(plan: AdapterPlan): AdapterPlan['tensors'] {
   return plan.tensors.filter((tensor) => !tensor.frozen);
 }
 
-function fileName(plan: AdapterPlan, name: string): string {
-  if (!isAdapter(plan)) return name;
-  const dot = name.lastIndexOf('.');
-  return tensorName(name.slice(0, dot), name.slice(dot + 1));
-}
-
 function weightsName(plan: AdapterPlan): string {
-  return isAdapter(plan) ? 'adapter_model.safetensors' : 'model.safetensors';
+  if (!isAdapter(plan)) return 'model.safetensors';
+  return plan.variant.peft ? 'adapter_model.safetensors' : nativeWeightsName;
 }
 
 /** A safetensors file of the checkpoint. */

@@ -18,11 +18,8 @@ export class TrainingState {
   ) {
     this.slabs = planSlabs(trained);
     for (const slab of this.slabs) {
-      for (const name of [
-        slab.name,
-        `${slab.name}.gradient`,
-        ...slots.map((slot) => `${slab.name}.${slot}`),
-      ]) {
+      const learned = slab.frozen ? [] : ['gradient', ...slots].map((part) => `${slab.name}.${part}`);
+      for (const name of [slab.name, ...learned]) {
         this.#tensors.set(name, runtime.allocate('float32', [slab.length]));
       }
     }
@@ -110,6 +107,25 @@ export class TrainingState {
         data.set(relayout(source, tensor, 'to-device'), offset);
       }
       this.runtime.write(this.#tensors.get(slot ? `${slab.name}.${slot}` : slab.name)!, data);
+    }
+  }
+
+  /** Puts some values in the files' layout in place; `slot` as for `read`. */
+  write(values: ReadonlyMap<string, Float32Array>, slot?: string): void {
+    for (const slab of this.slabs) {
+      const given = slab.entries.filter(({ tensor }) => values.has(tensor.name));
+      if (given.length === 0 || (slot && slab.frozen)) continue;
+      const target = this.#tensors.get(slot ? `${slab.name}.${slot}` : slab.name)!;
+      const data =
+        given.length === slab.entries.length
+          ? new Float32Array(slab.length)
+          : (this.runtime.read(target) as Float32Array).slice();
+      for (const { tensor, offset, count } of given) {
+        const source = values.get(tensor.name)!;
+        invariant(source.length === count, `${tensor.name} has ${count} values`);
+        data.set(relayout(source, tensor, 'to-device'), offset);
+      }
+      this.runtime.write(target, data);
     }
   }
 

@@ -1,11 +1,13 @@
 // Runs the compiled programs: micro-batches, updates, evaluation. One gradient program per batch shape (the few most recent
 // stay open), one update program for all. Knows no files, no events and no schedule.
 import type { Recipe } from '../../protocol/recipe';
-import type { AdapterPlan } from '../adapters/plan';
+import { type AdapterPlan, tensorsOfSite } from '../adapters/plan';
+import type { HostPart, StepAccess } from '../adapters/variant';
 import { dropoutOffsets, dropoutPool } from '../compile/dropout';
 import { dropoutPoolFor, type GradientProgram, gradientGraph } from '../compile/gradientGraph';
-import { updateGraph } from '../compile/updateGraph';
+import { transformConstants, updateGraph } from '../compile/updateGraph';
 import type { Batch } from '../data';
+import { elements } from '../dtype';
 import type { BaseWeights } from '../execution/baseWeights';
 import { Evaluator, type Parameters } from '../execution/evaluator';
 import { feedBatch } from '../execution/feedBatch';
@@ -29,6 +31,8 @@ export interface TrainerOptions {
   settings: TrainerSettings;
   /** Most positions of a training batch: sizes the dropout pool. */
   largestBatchTokens: number;
+  /** Optimizer steps of the run, for methods with a schedule of their own. */
+  totalSteps?: number;
 }
 
 /** What one micro-batch gave. */
@@ -50,11 +54,17 @@ export class Trainer {
   #pool: DeviceTensor | undefined;
   #update: Program | undefined;
   #running: Program | undefined;
+  /** Inputs of the update that the method's gradient transform takes. */
+  readonly #constants: DeviceTensor[] = [];
+  /** What the method does on the host. */
+  readonly host: HostPart | undefined;
+  #notes: string[] = [];
 
   private constructor(
     private readonly o: TrainerOptions,
     readonly state: TrainingState,
   ) {
+    this.host = o.plan.variant.host?.([...o.plan.sites.values()], o.plan.settings, o.totalSteps ?? 0);
     this.#poolLength = dropoutPoolFor(o.plan, o.largestBatchTokens);
     this.parameters = { plan: o.plan, slabs: state.slabs, bindings: state.parameterBindings() };
     this.#evaluator = new Evaluator({
@@ -81,22 +91,25 @@ export class Trainer {
    * Loss and gradients of one micro-batch, added to what is there if `carry`.
    * @param trainedTokens of the whole accumulated batch: what the loss is averaged over.
    * @param microStep counted over the whole run; picks the dropout masks.
+   * @param microBatches of the step: each carries its share of the losses that the adapter adds.
    */
   async accumulate(
     batch: Batch,
     trainedTokens: number,
     carry: boolean,
     microStep: number,
+    microBatches = 1,
   ): Promise<MicroStep> {
     const { program, compiled } = await this.#gradientProgram(batch);
     feedBatch(program, batch, 1 / trainedTokens);
     program.feed('carry', Uint8Array.of(carry ? 1 : 0));
+    program.feedScalar('extra_share', 1 / microBatches);
     dropoutOffsets(this.o.settings.seed, microStep, compiled.dropoutMasks).forEach((offset, i) => {
       program.feed(`dropout_offset.${i}`, BigInt64Array.of(BigInt(offset)));
     });
     await this.#run(program);
     const extra = compiled.extraLosses.reduce(
-      (sum, loss) => sum + loss.coefficient * program.readScalar(loss.name),
+      (sum, loss) => sum + (loss.coefficient / microBatches) * program.readScalar(loss.name),
       0,
     );
     return { loss: program.readScalar('loss'), extra };
@@ -108,13 +121,54 @@ export class Trainer {
     const optimizer = optimizerOf(settings.optim);
     this.#update ??= await Program.open(
       runtime,
-      updateGraph(this.state.slabs, optimizer, settings),
-      new Map(this.state.updateBindings()),
+      updateGraph(this.state.slabs, optimizer, settings, this.o.plan),
+      new Map([...this.state.updateBindings(), ...this.#transformBindings()]),
     );
     const scalars = optimizer.scalars(settings, step, learningRate);
     for (const [name, value] of Object.entries(scalars)) this.#update.feedScalar(name, value);
     await this.#run(this.#update);
-    return this.#update.readScalar('norm');
+    const norm = this.#update.readScalar('norm');
+    if (this.host && Number.isFinite(norm))
+      this.#notes.push(...this.host.afterUpdate(this.#access(step, norm)));
+    return norm;
+  }
+
+  /** What the method's host part has to tell since the last call, in full sentences. */
+  takeNotes(): string[] {
+    return this.#notes.splice(0);
+  }
+
+  #access(step: number, norm: number): StepAccess {
+    const { state } = this;
+    const limit = this.o.settings.max_grad_norm;
+    const factor = limit > 0 ? Math.min(1, limit / (norm + 1e-6)) : 1;
+    return {
+      step,
+      parameters: () => state.readAll(),
+      gradients: () =>
+        new Map(
+          [...state.readAll('gradient')].map(([name, values]) => [name, values.map((g) => g * factor)]),
+        ),
+      write: (values) => state.write(values),
+      resetOptimizer: (names) => {
+        const lengths = new Map(this.o.plan.tensors.map(({ name, shape }) => [name, elements(shape)]));
+        const zeros = new Map(names.map((name) => [name, new Float32Array(lengths.get(name)!)]));
+        for (const slot of state.optimizerSlots) state.write(zeros, slot);
+      },
+    };
+  }
+
+  /** The constants of the method's gradient transform: made once, of tensors that never change. */
+  #transformBindings(): [string, DeviceTensor][] {
+    const constants = transformConstants(this.o.plan);
+    if (constants.length === 0) return [];
+    const values = this.state.readAll();
+    return constants.map(({ name, shape, site, value }) => {
+      const data = value(tensorsOfSite(values, site));
+      const tensor = this.o.runtime.fromHost('float32', shape, data);
+      this.#constants.push(tensor);
+      return [name, tensor];
+    });
   }
 
   /** Σ −log p over a batch's trained tokens, dropout off. */
@@ -133,6 +187,7 @@ export class Trainer {
     this.#evaluator.release();
     this.#update?.release();
     this.#pool?.release();
+    for (const tensor of this.#constants) tensor.release();
     this.state.release();
   }
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { loadAdapter } from '../../../src/engine/adapters/loaded';
-import { type LoraConfig, loraConfig } from '../../../src/engine/adapters/peftConfig';
+import type { LoraConfig } from '../../../src/engine/adapters/peftConfig';
 import { readAdapterFolder, writeAdapterFolder } from '../../../src/engine/adapters/peftFile';
 import { openCheckpoint } from '../../../src/engine/checkpoint/folder';
 import { AdapterError } from '../../../src/engine/errors';
@@ -34,7 +34,7 @@ async function altered(
   change(tensors);
   const folder = await mkdtemp(join(await scratch, 'adapter-'));
   await writeAdapterFolder(folder, {
-    config: loraConfig({ ...file.config, ...settings }),
+    config: { ...file.config, ...settings } as LoraConfig,
     tensors: Object.entries(tensors).map(([key, tensor]) => ({ name: key, ...tensor })),
   });
   return folder;

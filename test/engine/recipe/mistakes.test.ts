@@ -48,10 +48,10 @@ const mistakes: [string, string, number, RegExp, RegExp][] = [
   ['a setting to come', 'use_dora: true', 3, /not available in this version/, /Remove use_dora/],
   [
     'a variant to come',
-    'adapter: dora',
+    'adapter: oft',
     3,
-    /dora is not available in this version; available are lora, none/,
-    /lora, none/,
+    /oft is not available in this version; available are lora, /,
+    /lora, .*none/,
   ],
   [
     'an initialisation to come',
@@ -60,8 +60,8 @@ const mistakes: [string, string, number, RegExp, RegExp][] = [
     /not available in this version/,
     /gaussian/,
   ],
-  ['a preset to come', 'preset: qlora', 3, /not available in this version/, /lora, full/],
-  ['an unknown variant', 'adapter: loar', 3, /"loar" is not among lora, none/, /Write lora/],
+  ['a preset to come', 'preset: qlora', 3, /not available in this version/, /lora, .*full/],
+  ['an unknown variant', 'adapter: loar', 3, /"loar" is not among lora, /, /Write lora/],
   ['an unknown schedule', 'lr_scheduler_type: cosin', 3, /not among/, /Write cosine/],
   ['a number in quotes', 'learning_rate: "2e-4"', 3, /found "2e-4"/, /without quotes/],
   ['a word for a number', 'r: eight', 3, /expected a whole number.*found "eight"/, /Give a whole number/],
@@ -166,7 +166,7 @@ for (const [name, text, line, message, remedy] of mistakes) {
 
 test('reports every mistake at once, with the lines in the file', () => {
   const { code, problems } = problemsOf(
-    'dataset: d\nr: 0\npackin: true\nadapter: dora\nlearning_rate: fast\n',
+    'dataset: d\nr: 0\npackin: true\nadapter: oft\nlearning_rate: fast\n',
   );
   assert.equal(code, 'recipe-invalid');
   assert.deepEqual(

@@ -97,7 +97,7 @@ const bad: object[] = [
   { ...base, r: '8' },
   { ...base, lora_dropout: 1 },
   { ...base, learning_rate: 0 },
-  { ...base, adapter: 'dora' },
+  { ...base, adapter: 'oft' },
   { ...base, lora_rank: 8 },
   { ...base, dataset: [] },
   { ...base, dataset: [{ file: 'a' }] },
