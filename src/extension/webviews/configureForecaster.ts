@@ -1,0 +1,219 @@
+// Keeps the forecast and the dataset's facts of one form up to date: a quick forecast at once, the exact one from a thread,
+// then what would make the run fit. It knows no document and no page.
+import { freemem } from 'node:os';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import * as vscode from 'vscode';
+import type { Forecast } from '../../engine/estimate/forecast';
+import type { Model } from '../../engine/models/architecture';
+import type {
+  DatasetFacts,
+  MemoryForecast,
+  MemorySuggestion,
+  RecipeEdit,
+} from '../../protocol/panels/configure';
+import type { Recipe } from '../../protocol/recipe';
+import type { DataAnswer } from './configureData';
+import type { Known } from './configureForecast';
+import type { Answer, Question } from './configureWorker';
+
+export interface ForecastListener {
+  forecast(forecast: MemoryForecast | { error: string }): void;
+  dataset(facts: DatasetFacts | { error: string } | null): void;
+}
+
+/** Larger files are tokenized only when training begins. */
+export const mostDataBytes = 64 * 2 ** 20;
+const dataQuietMs = 400;
+
+export class Forecaster implements vscode.Disposable {
+  readonly #newest = new Int32Array(new SharedArrayBuffer(8));
+  #worker: Worker | undefined;
+  #known: Known | null = null;
+  #recipe: Recipe | undefined;
+  #available = 0;
+  #asked = 0;
+  #exactKey = '';
+  #last: Forecast | undefined;
+  #dataKey = '';
+  #data: DataAnswer | undefined;
+  #dataTimer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly extensionPath: string,
+    private readonly listener: ForecastListener,
+    private readonly log: vscode.LogOutputChannel,
+  ) {}
+
+  /** The recipe changed. `changedAt` is when, by `performance.now()`. */
+  async update(recipe: Recipe, model: Model, dataBytes: number, changedAt: number): Promise<void> {
+    this.#recipe = recipe;
+    this.#asked = changedAt;
+    const { quickForecast, forecastKey } = await import('../engineParts');
+    this.#available = await this.#availableMemory(recipe.device);
+    if (this.#recipe !== recipe) return;
+    const key = forecastKey(recipe);
+    if (key === this.#exactKey && this.#last !== undefined) this.#tell(this.#last, true, undefined);
+    else {
+      try {
+        const quick = quickForecast(
+          model,
+          recipe,
+          this.#known?.recipe.model === recipe.model ? this.#known : null,
+        );
+        if (quick !== null) this.#tell(quick, false, null);
+      } catch (cause) {
+        this.#exactKey = '';
+        this.listener.forecast({ error: (cause as Error).message });
+        return;
+      }
+      this.#ask({ kind: 'forecast', id: this.#next(0), recipe });
+      this.#exactKey = '';
+    }
+    this.#updateData(recipe, dataBytes);
+  }
+
+  /** There is no valid recipe: nothing to compute. */
+  pause(): void {
+    this.#next(0);
+    this.#next(1);
+    clearTimeout(this.#dataTimer);
+    this.#dataKey = '';
+    this.#exactKey = '';
+  }
+
+  dispose(): void {
+    clearTimeout(this.#dataTimer);
+    void this.#worker?.terminate();
+  }
+
+  #updateData(recipe: Recipe, dataBytes: number): void {
+    const key = JSON.stringify([
+      [recipe.model, recipe.dataset, recipe.eval_dataset, recipe.val_size, recipe.max_length],
+      [recipe.truncation, recipe.train_on, recipe.text_split, recipe.data_seed],
+    ]);
+    if (key === this.#dataKey) {
+      if (this.#data !== undefined) void this.#tellData(this.#data);
+      return;
+    }
+    this.#dataKey = key;
+    this.#data = undefined;
+    const id = this.#next(1);
+    clearTimeout(this.#dataTimer);
+    if (dataBytes > mostDataBytes || recipe.chat_template !== null) {
+      this.listener.dataset(null);
+      return;
+    }
+    this.#dataTimer = setTimeout(() => this.#ask({ kind: 'data', id, recipe }), dataQuietMs);
+  }
+
+  /** A number for the next question of a kind; older ones are void. */
+  #next(kind: 0 | 1): number {
+    return Atomics.add(this.#newest, kind, 1) + 1;
+  }
+
+  #ask(question: Question): void {
+    if (this.#worker === undefined) {
+      this.#worker = new Worker(join(this.extensionPath, 'dist', 'configureWorker.js'), {
+        workerData: { newest: this.#newest },
+      });
+      this.#worker.on('message', (answer: Answer) => this.#hear(answer));
+      this.#worker.on('error', (error) => {
+        this.log.error(error);
+        this.#worker = undefined;
+      });
+      this.#worker.unref();
+    }
+    this.#worker.postMessage(question);
+  }
+
+  #hear(answer: Answer): void {
+    const recipe = this.#recipe;
+    if (recipe === undefined || answer.id !== Atomics.load(this.#newest, isData(answer) ? 1 : 0)) return;
+    switch (answer.kind) {
+      case 'failed':
+        if (answer.about === 'data') this.listener.dataset({ error: answer.message });
+        else this.listener.forecast({ error: answer.message });
+        return;
+      case 'data':
+        this.#data = answer.facts;
+        void this.#tellData(answer.facts);
+        return;
+      case 'suggest':
+        if (this.#last !== undefined)
+          this.#tell(
+            this.#last,
+            true,
+            answer.suggestions.flatMap((one) => suggestion(one) ?? []),
+          );
+        return;
+      case 'forecast':
+        this.#known = { recipe, forecast: answer.forecast };
+        this.#last = answer.forecast;
+        void import('../engineParts').then(({ forecastKey }) => {
+          if (this.#recipe === recipe) this.#exactKey = forecastKey(recipe);
+        });
+        this.#tell(answer.forecast, true, null);
+        if (answer.forecast.totalBytes > this.#available)
+          this.#ask({ kind: 'suggest', id: answer.id, recipe, availableBytes: this.#available });
+    }
+  }
+
+  #suggestions: readonly MemorySuggestion[] | null = null;
+
+  /** `suggestions` undefined keeps those that were found for the same recipe. */
+  #tell(forecast: Forecast, exact: boolean, suggestions: MemorySuggestion[] | null | undefined): void {
+    if (suggestions !== undefined) this.#suggestions = suggestions;
+    const { parts, totalBytes, trainableParameters } = forecast;
+    this.listener.forecast({
+      exact,
+      parts,
+      totalBytes,
+      availableBytes: this.#available,
+      device: this.#recipe?.device ?? 'auto',
+      trainableParameters,
+      suggestions: this.#suggestions,
+      tookMs: performance.now() - this.#asked,
+    });
+  }
+
+  async #tellData(data: DataAnswer): Promise<void> {
+    const { describeData } = await import('../engineParts');
+    if (this.#recipe !== undefined) this.listener.dataset(describeData(data, this.#recipe));
+  }
+
+  #free: { device: string; at: number; bytes: number } | undefined;
+
+  /** Asked at most every few seconds: a GPU's answer takes a process. */
+  async #availableMemory(device: string): Promise<number> {
+    const now = performance.now();
+    if (this.#free?.device === device && now - this.#free.at < 5000) return this.#free.bytes;
+    const { availableMemory } = await import('../engineParts');
+    const cuda = /^cuda(?::(\d+))?$/.exec(device);
+    const choice =
+      cuda !== null && vscode.workspace.isTrusted
+        ? { kind: 'cuda' as const, index: Number(cuda[1] ?? 0) }
+        : { kind: 'cpu' as const };
+    const bytes = await availableMemory(choice).catch(() => freemem());
+    this.#free = { device, at: now, bytes };
+    return bytes;
+  }
+}
+
+function isData(answer: Answer): boolean {
+  return answer.kind === 'data' || (answer.kind === 'failed' && answer.about === 'data');
+}
+
+/** `key: value, key: value` as the engine writes a change → edits. */
+function suggestion(one: { change: string; totalBytes: number }): MemorySuggestion | undefined {
+  const edits = [...one.change.matchAll(/(\w+): (\[[^\]]*\]|[^,]+)/g)].map(([, key, text]): RecipeEdit => {
+    const list = /^\[(.*)\]$/.exec(text!);
+    if (list !== null) return { key: key!, value: list[1]!.split(', ') };
+    const number = Number(text);
+    return { key: key!, value: Number.isFinite(number) ? number : text! };
+  });
+  const same = edits.every(({ key }) =>
+    /^(gradient_checkpointing|per_device_\w+|gradient_accumulation_steps)$/.test(key),
+  );
+  return edits.length === 0 ? undefined : { edits, totalBytes: one.totalBytes, sameResult: same };
+}

@@ -1,0 +1,113 @@
+// The thread behind the form of a recipe: exact forecasts, what would make a run fit, and what the dataset looks like as
+// tokens. A newer question ends the older one: the host counts its questions in shared memory, for this thread hears
+// nothing while it computes.
+import { parentPort, workerData } from 'node:worker_threads';
+import { openCheckpoint } from '../../engine/checkpoint/folder';
+import { loadTokenizer, prepareData } from '../../engine/data';
+import { UserError } from '../../engine/errors';
+import { type Forecast, forecast } from '../../engine/estimate/forecast';
+import { suggest } from '../../engine/estimate/suggestions';
+import type { Model } from '../../engine/models/architecture';
+import { modelFromConfig } from '../../engine/models/registry';
+import type { Recipe } from '../../protocol/recipe';
+import { type DataAnswer, datasetFacts } from './configureData';
+import { forecastKey } from './configureForecast';
+
+export type Question =
+  | { kind: 'forecast'; id: number; recipe: Recipe }
+  | { kind: 'suggest'; id: number; recipe: Recipe; availableBytes: number }
+  | { kind: 'data'; id: number; recipe: Recipe };
+
+export type Answer =
+  | { kind: 'forecast'; id: number; forecast: Forecast }
+  | { kind: 'suggest'; id: number; suggestions: { change: string; totalBytes: number }[] }
+  | { kind: 'data'; id: number; facts: DataAnswer }
+  | { kind: 'failed'; about: Question['kind']; id: number; message: string };
+
+/** Newest question's number: [forecast and suggest, data]. */
+const newest = (workerData as { newest: Int32Array }).newest;
+
+class Outdated extends Error {}
+
+const models = new Map<string, Promise<Model>>();
+const forecasts = new Map<string, Forecast>();
+const rememberedForecasts = 200;
+
+function modelOf(folder: string): Promise<Model> {
+  let model = models.get(folder);
+  if (model === undefined) {
+    model = openCheckpoint(folder).then(({ config }) => modelFromConfig(config));
+    models.set(folder, model);
+    // A folder that was not ready may be later.
+    model.catch(() => models.delete(folder));
+  }
+  return model;
+}
+
+function exact(model: Model, recipe: Recipe): Forecast {
+  const key = forecastKey(recipe);
+  const known = forecasts.get(key);
+  if (known !== undefined) return known;
+  const made = forecast(model, recipe);
+  if (forecasts.size >= rememberedForecasts) forecasts.clear();
+  forecasts.set(key, made);
+  return made;
+}
+
+async function answer(question: Question): Promise<Answer> {
+  const { id, kind, recipe } = question;
+  const stale = (): boolean => Atomics.load(newest, kind === 'data' ? 1 : 0) !== id;
+  if (stale()) throw new Outdated();
+  if (question.kind === 'data') {
+    const { folder, config } = await openCheckpoint(recipe.model);
+    const model = modelFromConfig(config);
+    const tokenizer = await loadTokenizer(folder);
+    const stop = new AbortController();
+    const data = await prepareData({
+      tokenizer,
+      dataset: recipe.dataset.map(({ path, columns }) => ({ path, columns })),
+      ...(recipe.eval_dataset.length > 0
+        ? { eval_dataset: recipe.eval_dataset.map(({ path, columns }) => ({ path, columns })) }
+        : { val_size: recipe.val_size }),
+      seed: recipe.data_seed,
+      max_length: Math.min(recipe.max_length, model.maxPositions),
+      truncation: recipe.truncation,
+      train_on: recipe.train_on,
+      model_vocab_size: model.vocabularySize,
+      text_split: recipe.text_split,
+      signal: stop.signal,
+      onProgress: () => {
+        if (stale()) stop.abort();
+      },
+    });
+    return { kind: 'data', id, facts: datasetFacts(data) };
+  }
+  const model = await modelOf(recipe.model);
+  const need = (changed: Recipe): number => {
+    if (stale()) throw new Outdated();
+    return exact(model, changed).totalBytes;
+  };
+  if (question.kind === 'forecast') {
+    need(recipe);
+    return { kind: 'forecast', id, forecast: exact(model, recipe) };
+  }
+  const { availableBytes } = question;
+  const suggestions = suggest(model, recipe, need(recipe), availableBytes, need);
+  return { kind: 'suggest', id, suggestions };
+}
+
+parentPort!.on('message', (question: Question) => {
+  answer(question).then(
+    (result) => parentPort!.postMessage(result),
+    (cause: unknown) => {
+      if (cause instanceof Outdated || (cause as Error).name === 'AbortError') return;
+      const message = cause instanceof UserError ? cause.message : `${(cause as Error).message}`;
+      parentPort!.postMessage({
+        kind: 'failed',
+        about: question.kind,
+        id: question.id,
+        message,
+      } satisfies Answer);
+    },
+  );
+});

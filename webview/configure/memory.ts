@@ -1,0 +1,332 @@
+// The rail: start, memory of the run with its verdict, what would make it fit, what it takes otherwise, problems. It draws
+// what it is told and asks for edits.
+import type {
+  ConfigureState,
+  DatasetFacts,
+  FormProblem,
+  MemoryForecast,
+  MemoryPart,
+  RecipeEdit,
+} from '../../src/protocol/panels/configure';
+import { action, button, type Child, el, fill, icon, prose, quantity } from '../shared/dom';
+import { bytes, bytesText, count, integer, plural } from '../shared/format';
+
+const gib = 1024 ** 3;
+
+const parts: readonly { key: MemoryPart; label: string; note: string }[] = [
+  { key: 'weights', label: 'Weights', note: 'frozen base' },
+  { key: 'adapter', label: 'Adapter', note: '' },
+  { key: 'gradients', label: 'Gradients', note: 'fp32' },
+  { key: 'optimizer', label: 'Optimizer', note: 'its states, fp32' },
+  { key: 'activations', label: 'Activations', note: '' },
+  { key: 'saving', label: 'Checkpoint', note: 'copies while one is written' },
+  { key: 'workspace', label: 'Workspace', note: 'process, batches, arena' },
+];
+
+/** Words of the verdict. */
+export function verdictText({ totalBytes, availableBytes }: MemoryForecast): string {
+  const rest = availableBytes - totalBytes;
+  const amount =
+    Math.abs(rest) >= gib / 20 ? `${(Math.abs(rest) / gib).toFixed(1)} GiB` : bytesText(Math.abs(rest));
+  return rest < 0 ? `Over by ${amount}` : `Fits, ${amount} to spare`;
+}
+
+function verdict(forecast: MemoryForecast): HTMLElement {
+  const over = forecast.totalBytes > forecast.availableBytes;
+  return el(
+    'strong',
+    { class: over ? 'err' : '' },
+    icon(over ? 'error' : 'pass', over ? '' : 'okc'),
+    verdictText(forecast),
+  );
+}
+
+/** The verdict, the bar and its parts. */
+export function drawMemory(
+  place: HTMLElement,
+  forecast: MemoryForecast,
+  state: ConfigureState,
+  apply: (edits: readonly RecipeEdit[]) => void,
+): void {
+  const { totalBytes, availableBytes, exact } = forecast;
+  const over = totalBytes > availableBytes;
+  const scale = Math.max(totalBytes, availableBytes) * (over ? 1 : 1.04);
+  const percent = (value: number): string => `${(100 * value) / scale}%`;
+  const amounts = forecast.parts;
+  const value = (name: string): unknown => state.form.fields.find(({ field }) => field.key === name)?.value;
+  const notes: Partial<Record<MemoryPart, string>> = {
+    adapter: `${count(forecast.trainableParameters)} parameters, fp32`,
+    activations: `${value('per_device_train_batch_size')} × ${value('max_length')} tokens, ${checkpointing(value('gradient_checkpointing'))}`,
+  };
+  fill(
+    place,
+    el(
+      'div',
+      { class: 'lw-verdict' },
+      verdict(forecast),
+      el(
+        'span',
+        { class: 'num small' },
+        `${exact ? '' : '≈ '}${(totalBytes / gib).toFixed(2)} needed, ${(availableBytes / gib).toFixed(2)}`,
+        el('span', { class: 'u' }, 'GiB free'),
+      ),
+    ),
+    el(
+      'div',
+      {
+        class: 'lw-mem',
+        role: 'img',
+        'aria-label': `Forecast ${bytesText(totalBytes)}, ${bytesText(availableBytes)} free`,
+      },
+      parts.map(({ key, label }) =>
+        amounts === null
+          ? null
+          : el('div', {
+              class: 'seg',
+              title: `${label} ${bytesText(amounts[key])}`,
+              style: {
+                flex: `${amounts[key]} 0 0`,
+                background: `var(--lw-${key === 'saving' ? 'workspace' : key})`,
+              },
+            }),
+      ),
+      el('div', { style: { flex: `${Math.max(0, scale - totalBytes)} 0 0` } }),
+      over ? null : el('div', { class: 'room', style: { left: percent(totalBytes) } }),
+      over ? el('div', { class: 'over', style: { left: percent(availableBytes) } }) : null,
+      el(
+        'div',
+        { class: 'limit', style: { left: percent(availableBytes) } },
+        el(
+          'span',
+          { class: availableBytes / scale > 0.85 ? 'atEnd' : '' },
+          `free ${(availableBytes / gib).toFixed(2)}`,
+        ),
+      ),
+    ),
+    el(
+      'table',
+      { class: 'lw-parts' },
+      el('caption', { class: 'said' }, 'Memory by part'),
+      el(
+        'tbody',
+        {},
+        parts.map(({ key, label, note }) => {
+          const [amount, unit] = amounts === null ? ['–', ''] : bytes(amounts[key]);
+          return el(
+            'tr',
+            {},
+            el(
+              'td',
+              { class: 'sw' },
+              el('i', { style: { background: `var(--lw-${key === 'saving' ? 'workspace' : key})` } }),
+            ),
+            el('td', {}, label),
+            el('td', { class: 'nt' }, notes[key] ?? note),
+            el('td', { class: 'num' }, quantity(amount, unit)),
+          );
+        }),
+        el(
+          'tr',
+          { class: 'sum' },
+          el('td', { colspan: 2 }, 'Peak'),
+          el(
+            'td',
+            { class: 'nt' },
+            exact ? 'planned from the compiled programs' : 'about; planning the programs',
+          ),
+          el('td', { class: 'num' }, quantity(...bytes(totalBytes))),
+        ),
+      ),
+    ),
+    over ? suggestions(forecast, apply) : null,
+  );
+}
+
+function checkpointing(value: unknown): string {
+  return value === 'full' || value === true
+    ? 'recomputed'
+    : value === 'none' || value === false
+      ? 'all kept'
+      : 'partly recomputed';
+}
+
+function suggestions(forecast: MemoryForecast, apply: (edits: readonly RecipeEdit[]) => void): Child {
+  const { suggestions: list, totalBytes, availableBytes } = forecast;
+  const fitting = list?.filter((one) => one.totalBytes <= availableBytes) ?? [];
+  const shown = (fitting.length > 0 ? fitting : (list ?? [])).slice(0, 3);
+  const title =
+    fitting.length > 0 || list === null
+      ? 'Smallest change that fits'
+      : 'No single change fits; these come closest';
+  return el(
+    'div',
+    { class: 'cf-suggest' },
+    el('h3', {}, title),
+    list === null
+      ? el('p', { class: 'small muted' }, 'Looking for it…')
+      : shown.length === 0
+        ? el('p', { class: 'small muted' }, 'Choose a smaller model or another device.')
+        : shown.map((one) => {
+            const [amount, unit] = bytes(totalBytes - one.totalBytes);
+            return el(
+              'button',
+              { type: 'button', class: 'plain lw-do', on: { click: () => apply(one.edits) } },
+              el(
+                'span',
+                { class: 'what' },
+                one.edits.map(({ key, value }, i) => [
+                  i > 0 ? ', ' : '',
+                  el('code', {}, key),
+                  ` ${Array.isArray(value) ? value.join(', ') : String(value)}`,
+                ]),
+              ),
+              el('span', { class: 'gain' }, quantity(`−${amount}`, unit)),
+              el('span', { class: 'note' }, one.sameResult ? 'same result, slower' : 'changes the result'),
+              el('span', { class: 'apply' }, 'Apply'),
+            );
+          }),
+  );
+}
+
+/** Steps, disk and what else a run takes. */
+export function drawNeeds(
+  place: HTMLElement,
+  data: DatasetFacts | null,
+  forecast: MemoryForecast | null,
+  state: ConfigureState,
+): void {
+  const value = (name: string): unknown => state.form.fields.find(({ field }) => field.key === name)?.value;
+  const kept = Number(value('save_total_limit') ?? 0) || null;
+  const trainable = forecast?.trainableParameters ?? state.coverage?.trainableParameters ?? 0;
+  const rows: [string, Child][] = [];
+  if (data?.steps != null)
+    rows.push([
+      'Steps',
+      quantity(
+        integer(data.steps),
+        data.stepsPerEpoch === null ? '' : `${integer(data.stepsPerEpoch)} an epoch`,
+      ),
+    ]);
+  if (data !== null && data.steps !== null && data.stepsPerEpoch !== null)
+    rows.push(['Tokens', quantity(count((data.tokens / data.stepsPerEpoch) * data.steps), 'in all')]);
+  if (trainable > 0) {
+    const [amount, unit] = bytes(4 * trainable * 3);
+    rows.push(['Disk', quantity(amount, `${unit} a checkpoint${kept === null ? '' : `, ${kept} kept`}`)]);
+  }
+  fill(
+    place,
+    el(
+      'table',
+      { class: 'lw-rows' },
+      el('caption', { class: 'said' }, 'What the run takes'),
+      el(
+        'tbody',
+        {},
+        rows.map(([label, child]) => el('tr', {}, el('th', { scope: 'row' }, label), el('td', {}, child))),
+      ),
+    ),
+  );
+}
+
+/** The problems, as in the Problems view. */
+export function drawProblems(
+  place: HTMLElement,
+  problems: readonly FormProblem[],
+  does: {
+    apply(edits: readonly RecipeEdit[]): void;
+    jump(problem: FormProblem): void;
+    text(line: number): void;
+    lens(): void;
+  },
+): void {
+  const focused = place.contains(document.activeElement)
+    ? (document.activeElement as HTMLElement).dataset.at
+    : undefined;
+  fill(
+    place,
+    el(
+      'h2',
+      { id: 'h-problems' },
+      'Problems ',
+      problems.length === 0 ? null : el('vscode-badge', {}, String(problems.length)),
+    ),
+    problems.length === 0
+      ? el('p', { class: 'lw-line muted' }, icon('check', 'okc'), el('span', {}, 'None found.'))
+      : el(
+          'ul',
+          { class: 'lw-problems', 'aria-labelledby': 'h-problems' },
+          problems.map((problem, i) =>
+            el(
+              'li',
+              { class: problem.severity },
+              icon(problem.severity, '', problem.severity),
+              el(
+                'div',
+                {},
+                problem.key === null
+                  ? el('div', { class: 'message' }, prose(problem.message))
+                  : el(
+                      'button',
+                      {
+                        type: 'button',
+                        class: 'plain message',
+                        title: `Go to ${problem.key}`,
+                        dataset: { at: `p${i}` },
+                        on: { click: () => does.jump(problem) },
+                      },
+                      prose(problem.message),
+                    ),
+                problem.fixes.length === 0 && problem.remedy !== null
+                  ? el('div', { class: 'small muted' }, problem.remedy)
+                  : null,
+                el(
+                  'div',
+                  { class: 'fix small' },
+                  problem.fixes.map((fix, j) =>
+                    action(fix.label, () => does.apply(fix.edits), { dataset: { at: `p${i}f${j}` } }),
+                  ),
+                  problem.dataset === undefined
+                    ? null
+                    : action('Show rows', () => does.lens(), { dataset: { at: `p${i}l` } }),
+                  problem.line === null
+                    ? null
+                    : action(`Line ${problem.line}`, () => does.text(problem.line!), {
+                        dataset: { at: `p${i}t` },
+                      }),
+                ),
+              ),
+            ),
+          ),
+        ),
+  );
+  if (focused !== undefined) place.querySelector<HTMLElement>(`[data-at="${focused}"]`)?.focus();
+}
+
+/** Start and, where it does not fit, the way past it. */
+export function startButton(run: () => void, disabled: boolean, title: string): HTMLElement {
+  const made = button('Start fine-tune', run, { icon: 'play', appearance: 'primary', disabled, title });
+  made.classList.add('go');
+  return made;
+}
+
+/** Verdict and counts in the foot of a narrow page. */
+export function drawFoot(
+  place: HTMLElement,
+  forecast: MemoryForecast | null,
+  data: DatasetFacts | null,
+  problems: readonly FormProblem[],
+  start: HTMLElement,
+): void {
+  const found = plural(problems.length, 'problem');
+  const steps = data?.steps == null ? '' : `${integer(data.steps)} steps, `;
+  fill(
+    place,
+    el(
+      'div',
+      { class: 'grow' },
+      forecast === null ? null : verdict(forecast),
+      el('div', { class: 'small muted' }, `${steps}${found}`),
+    ),
+    start,
+  );
+}
