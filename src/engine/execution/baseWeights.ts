@@ -1,5 +1,6 @@
 // A checkpoint's weights on the device, each tensor once, shared by every program of a run. fp32 tensors are the file itself,
-// mapped; 16-bit ones become fp32 where the device computes in fp32 only. Nothing is written anywhere.
+// mapped; 16-bit ones become fp32 where the device computes in fp32 only. Nothing is written anywhere: a run that changes its
+// base (PiSSA, LoftQ) puts other values in a tensor's place in memory.
 
 import type { Checkpoint } from '../checkpoint/folder';
 import { readTensor, type TensorRef } from '../checkpoint/safetensors';
@@ -47,7 +48,17 @@ export class BaseWeights {
     return loading;
   }
 
-  /** The values on the host, fp32. */
+  /**
+   * Puts other values in a tensor's place, for every program that is opened from now on; the file stays as it is. Before
+   * the first of them: a program keeps the tensor that it was opened with.
+   */
+  replace(name: string, values: Float32Array): void {
+    const { shape } = this.#ref(name);
+    void this.#loaded.get(name)?.then((tensor) => tensor.release());
+    this.#loaded.set(name, Promise.resolve(this.runtime.fromHost('float32', shape, values)));
+  }
+
+  /** The checkpoint's values on the host, fp32, whatever stands in their place. */
   values(name: string): Promise<Float32Array> {
     return readTensor(this.#ref(name));
   }

@@ -1,8 +1,11 @@
 // The initialisations of this version. A new one is a file here and a line below.
 import { chosenEntry } from '../../recipe/catalogue';
+import { corda } from './corda';
+import { eva } from './eva';
 import { gaussian } from './gaussian';
 import type { Initialisation } from './initialisation';
 import { kaiming } from './kaiming';
+import { loftq } from './loftq';
 import { milora } from './milora';
 import { off } from './off';
 import { olora } from './olora';
@@ -19,6 +22,9 @@ export const initialisations: readonly Initialisation[] = [
   fastPissa,
   milora,
   olora,
+  corda,
+  eva,
+  loftq,
   off,
 ];
 

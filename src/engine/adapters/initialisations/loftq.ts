@@ -1,0 +1,66 @@
+// LoftQ (Li et al., arXiv 2310.08659): the base becomes Q, its NF4 values, and A and B start as the best rank-r correction of
+// W − Q, in turns: Q = quant(W − BA), BA = SVD_r(W − Q). s is not compensated, so that it is exact for lora_alpha = r alone.
+import { matrix } from '../../linalg/matrix';
+import { exactSvd } from '../../linalg/svd';
+import { dequantizeNf4, quantizeNf4 } from '../../quantization/nf4';
+import { padded } from './factors';
+import type { Initialisation } from './initialisation';
+import { kaiming } from './kaiming';
+
+export const loftq: Initialisation = {
+  entry: {
+    id: 'loftq',
+    label: 'LoftQ: a correction of the 4-bit base',
+    summary:
+      'Trains on the NF4 values of the adapted weights, from a start that makes up for much of their error; use lora_alpha = r.',
+    fields: [
+      {
+        key: 'loftq_iter',
+        type: 'integer',
+        minimum: 1,
+        maximum: 100,
+        default: 1,
+        group: 'adapter',
+        description: 'Turns of quantising and correcting (PEFT: loftq_config.loftq_iter).',
+      },
+    ],
+  },
+  factors: kaiming.factors,
+  fromBase: {
+    base: 'replaced',
+    async start(context) {
+      const { products, weight, site, seed, settings } = context;
+      const iterations = Number(settings.settings.loftq_iter ?? 1);
+      let remaining = weight;
+      for (let turn = 1; ; turn++) {
+        const quantised = matrix(weight.rows, weight.columns, dequantizeNf4(quantizeNf4(remaining.data)));
+        const error = matrix(
+          weight.rows,
+          weight.columns,
+          weight.data.map((w, i) => w - quantised.data[i]!),
+        );
+        const svd = await exactSvd(products, error, site.r, 'top', seed);
+        const roots = svd.sigma.map(Math.sqrt);
+        const b = matrix(
+          svd.u.rows,
+          svd.u.columns,
+          svd.u.data.map((x, i) => x * roots[i % svd.u.columns]!),
+        );
+        const a = matrix(
+          svd.vt.rows,
+          svd.vt.columns,
+          svd.vt.data.map((x, i) => x * roots[Math.floor(i / svd.vt.columns)]!),
+        );
+        if (turn === iterations) {
+          return { ...padded(context, a, b), weight: quantised, report: svd.report };
+        }
+        const correction = await products.multiply(b, a);
+        remaining = matrix(
+          weight.rows,
+          weight.columns,
+          weight.data.map((w, i) => w - correction.data[i]!),
+        );
+      }
+    },
+  },
+};

@@ -1,0 +1,51 @@
+// What goes into modules of the base model on given batches, read to the host. One program per batch shape and selection.
+import type { Site } from '../adapters/variant';
+import { observationGraph } from '../compile/observationGraph';
+import type { Batch } from '../data';
+import { type Matrix, matrix } from '../linalg/matrix';
+import type { Model } from '../models/architecture';
+import type { Runtime } from '../session';
+import type { BaseWeights } from './baseWeights';
+import { feedBatch } from './feedBatch';
+import { loadBase, Program } from './program';
+import { ShapeCache } from './shapeCache';
+
+export interface Observed {
+  /** Paths of the modules that take this input. */
+  paths: readonly string[];
+  /** [rows·length, in], padding included. */
+  x: Matrix;
+}
+
+export class Observer {
+  readonly #programs = new ShapeCache<{ program: Program; outputs: ReadonlyMap<string, readonly string[]> }>(
+    ({ program }) => program.release(),
+  );
+
+  constructor(
+    private readonly o: { runtime: Runtime; model: Model; weights: BaseWeights; packing: boolean },
+  ) {}
+
+  /** One after the other, so that only one of them need be kept. */
+  async *inputs(batch: Batch, sites: readonly Site[]): AsyncGenerator<Observed> {
+    const { runtime, model, weights, packing } = this.o;
+    const { rows, length } = batch;
+    const key = `${rows}x${length} ${sites[0]?.path} ${sites.length}`;
+    const { program, outputs } = await this.#programs.get(key, async () => {
+      const compiled = observationGraph({ model, sites, rows, length, packing });
+      const shared = new Map(await loadBase(compiled.baseInputs, weights));
+      return { program: await Program.open(runtime, compiled.graph, shared), outputs: compiled.outputs };
+    });
+    feedBatch(program, batch, 1);
+    await program.run();
+    const widths = new Map(sites.map((site) => [site.path, site.inFeatures]));
+    for (const [name, paths] of outputs) {
+      const data = program.read(name) as Float32Array;
+      yield { paths, x: matrix(rows * length, widths.get(paths[0]!)!, data) };
+    }
+  }
+
+  release(): void {
+    this.#programs.clear();
+  }
+}
