@@ -555,7 +555,7 @@ CASES = {
     "llama-lora-plus-embedding": case(
         LLAMA | dict(targets=["q_proj", "embed_tokens"]), "lora-plus", lr=1e-3, optimizer="loraplus", use_dora=True,
         options=dict(loraplus_lr_ratio=8.0, loraplus_lr_embedding=2e-3), lora_alpha=4,
-        note="Embedding factors and their magnitude have their own rate; the others' magnitudes are 1-D: rate of B."),
+        note="Embedding factors have their own rate; every magnitude, the embedding's too, is 1-D: the rate of B."),
     "gpt2-lora-plus": case(
         GPT2 | dict(targets=["mlp.c_fc", "mlp.c_proj"]), "lora-plus", lr=1e-3, optimizer="loraplus", bias="lora_only", weight_decay=0.05,
         options=dict(loraplus_lr_ratio=8.0), note="Biases are 1-D: the rate of B, without decay."),
@@ -595,7 +595,7 @@ CASES = {
         LLAMA, "eva", lr=5e-3, prepare=eva_start, init_lora_weights="eva",
         eva_config=EvaConfig(rho=2.0, tau=0.99)),
     "gpt2-eva": case(
-        GPT2, "eva", lr=5e-3, prepare=eva_start, init_lora_weights="eva", eva_config=EvaConfig(rho=2.0, tau=0.99)),
+        GPT2, "eva", lr=5e-3, prepare=eva_start, init_lora_weights="eva", r=3, lora_alpha=6, eva_config=EvaConfig(rho=2.0, tau=0.99)),
     "llama-loftq": case(
         LLAMA, "loftq", lr=2e-3, prepare=by_formula(loftq), note="NF4, one iteration; s = 1.", **RESIDUAL),
     "gpt2-loftq": case(
