@@ -2,7 +2,7 @@
 // the step against ORT's own time for the same matrix products. Writes bench/RESULTS.md.
 // The other side needs a Python with torch, transformers and peft: PEFT_PYTHON=/path/to/python npm run bench
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { build } from 'esbuild';
 import { install, root } from '../scripts/setup.mjs';
@@ -12,12 +12,16 @@ const threads = Number(process.env.BENCH_THREADS ?? 2);
 const rounds = Number(process.env.BENCH_ROUNDS ?? 3);
 const python = process.env.PEFT_PYTHON;
 
-const cases = [
+const steps = ['--steps', process.env.BENCH_STEPS ?? '6', '--warmup', '2'];
+const all = [
   { model: 'llama-23m', batch: 4, length: 256 },
   { model: 'llama-23m', batch: 1, length: 1024 },
   { model: 'llama-110m', batch: 4, length: 256 },
   { model: 'llama-110m', batch: 1, length: 1024 },
-].filter(({ model, length }) => !process.argv[2] || `${model}-${length}`.includes(process.argv[2]));
+];
+const nameOf = ({ model, batch, length }) => `${model}-${batch}x${length}`;
+// A name filter measures some cases; the table then shows what earlier calls measured of the others.
+const cases = all.filter((one) => !process.argv[2] || nameOf(one).includes(process.argv[2]));
 
 await build({
   absWorkingDir: root,
@@ -40,7 +44,6 @@ function measure(program, args) {
 
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 const mib = (bytes) => Math.round(bytes / 2 ** 20);
-const results = [];
 for (const { model, batch, length } of cases) {
   const common = [
     '--config',
@@ -52,7 +55,6 @@ for (const { model, batch, length } of cases) {
     '--threads',
     threads,
   ].map(String);
-  const steps = ['--steps', '6', '--warmup', '2'];
   const ours = { selective: [], none: [] };
   const theirs = [];
   const products = { selective: [], none: [] };
@@ -97,8 +99,15 @@ for (const { model, batch, length } of cases) {
     };
   }
   row.versions = ours.selective[0].versions;
-  results.push(row);
+  row.date = new Date().toISOString().slice(0, 10);
+  row.rounds = rounds;
+  row.steps = ours.selective[0].stepSeconds.length;
+  writeFileSync(`${root}build/bench/${nameOf(row)}.json`, JSON.stringify(row));
 }
+const results = all
+  .map((one) => `${root}build/bench/${nameOf(one)}.json`)
+  .filter(existsSync)
+  .map((file) => JSON.parse(readFileSync(file, 'utf8')));
 
 const number = (value, digits = 0) =>
   value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
@@ -126,7 +135,7 @@ const limits = results.map((r) =>
 const versions = results[0];
 const text = `# Results
 
-Made by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}. LoRA r=8 on all linears, fp32, AdamW, every token trained, ${threads} threads, ${rounds} rounds of alternating processes with 6 measured steps each; medians over all steps unless a column says best.
+Made by \`npm run bench\` on ${results.at(-1).date}. LoRA r=8 on all linears, fp32, AdamW, every token trained, ${threads} threads, ${results[0].rounds} rounds of alternating processes with ${results[0].steps} measured steps each; medians over all steps unless a column says best.
 
 Machine: ${cpus()[0].model.trim()}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB. Node ${versions.versions.node}, ONNX Runtime ${versions.versions.runtime}${
   versions.theirs
@@ -152,5 +161,5 @@ The limit is the time that ORT takes for the step's own matrix products alone, t
 | --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --: |
 ${limits.join('\n')}
 `;
-if (!process.argv[2]) writeFileSync(`${root}bench/RESULTS.md`, text);
+writeFileSync(`${root}bench/RESULTS.md`, text);
 console.log(text);
