@@ -45,6 +45,12 @@ export const catalogue: RecipeCatalogue = {
       values: { adapter: 'lora_fa' },
     },
     {
+      id: 'vera',
+      label: 'VeRA: the smallest files',
+      summary: 'Shared random matrices; only vectors train, at ten times the learning rate.',
+      values: { adapter: 'vera', learning_rate: 2e-3 },
+    },
+    {
       id: 'lora_plus',
       label: 'LoRA+: B learns faster than A',
       summary: 'LoRA with 16 times the learning rate for B, and half of it for A.',

@@ -5,19 +5,22 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { loadAdapter } from '../../src/engine/adapters/loaded';
+import { loraExport } from '../../src/engine/adapters/adapterFiles';
+import { type LoadedAdapter, loadAdapter } from '../../src/engine/adapters/loaded';
+import { writeAdapterFolder } from '../../src/engine/adapters/peftFile';
 import { type AdapterPlan, planAdapter } from '../../src/engine/adapters/plan';
 import { variants } from '../../src/engine/adapters/registry';
 import type { AdapterSettings } from '../../src/engine/adapters/settings';
 import { hasLoraForm, type Variant } from '../../src/engine/adapters/variant';
 import { merge } from '../../src/engine/api/merge';
 import { catalogue } from '../../src/engine/catalogue';
-import { openCheckpoint } from '../../src/engine/checkpoint/folder';
+import { type Checkpoint, openCheckpoint } from '../../src/engine/checkpoint/folder';
 import type { Batch } from '../../src/engine/data';
 import { elements } from '../../src/engine/dtype';
 import { forecast } from '../../src/engine/estimate/forecast';
 import { BaseWeights } from '../../src/engine/execution/baseWeights';
-import { Evaluator } from '../../src/engine/execution/evaluator';
+import { Evaluator, uploadParameters } from '../../src/engine/execution/evaluator';
+import { Stepper } from '../../src/engine/generate/stepper';
 import { type Model, modelTensors } from '../../src/engine/models/architecture';
 import { modelFromConfig } from '../../src/engine/models/registry';
 import { Random } from '../../src/engine/random';
@@ -264,6 +267,7 @@ async function saves(variant: Variant, scenario: Scenario): Promise<void> {
     [...plan.sites.values()].map(({ path, r, alpha }) => ({ path, r, alpha })),
   );
 
+  if (hasLoraForm(variant, settings)) await exportsAndSwaps(loaded, model, checkpoint, `${folder}-lora`);
   if (!hasLoraForm(variant, settings) && !variant.mergedWeight) return;
   const host = {
     emit: () => {},
@@ -283,6 +287,52 @@ async function saves(variant: Variant, scenario: Scenario): Promise<void> {
   );
   assert.ok(merged.maxLogitDifference < 2e-5, `merged differs from unmerged by ${merged.maxLogitDifference}`);
   assert.ok(merged.maxLogitDifference > 0, 'the comparison is one of two different programs');
+}
+
+/** The same logits in the method's own graph, through slots, and as the plain LoRA that PEFT reads. */
+async function exportsAndSwaps(
+  loaded: LoadedAdapter,
+  model: Model,
+  checkpoint: Checkpoint,
+  folder: string,
+): Promise<void> {
+  await writeAdapterFolder(folder, loraExport(loaded.plan, loaded.values, checkpoint.folder));
+  const exported = await loadAdapter(folder, model);
+  assert.equal(exported.plan.settings.adapter, 'lora');
+  const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+  const weights = BaseWeights.of(runtime, checkpoint, model);
+  const stepper = new Stepper({ runtime, model, weights });
+  const batch = batchOf(model);
+  const own = async (adapter: LoadedAdapter): Promise<Float32Array> => {
+    const parameters = uploadParameters(runtime, adapter.plan, adapter.values);
+    const evaluator = new Evaluator({ runtime, model, weights, parameters });
+    const logits = (await evaluator.logits(batch)).slice();
+    evaluator.release();
+    parameters.release();
+    return logits;
+  };
+  try {
+    const native = await own(loaded);
+    assertClose(await own(exported), native, 'exported as LoRA');
+    const prompt = [...batch.ids.subarray(0, batch.length)];
+    const last = (row: Float32Array): Float32Array =>
+      row.subarray((batch.length - 1) * model.vocabularySize, batch.length * model.vocabularySize);
+    const before = (await stepper.begin([prompt], 8, 64)).logits.slice();
+    await stepper.setAdapters([loaded]);
+    assertClose((await stepper.begin([prompt], 8, 64)).logits, last(native), 'in slots');
+    assert.equal(await stepper.setAdapters([]), false, 'swapping builds nothing');
+    assert.deepEqual((await stepper.begin([prompt], 8, 64)).logits, before, 'the base is back');
+  } finally {
+    stepper.release();
+    weights.release();
+    await runtime.close();
+  }
+}
+
+function assertClose(found: Float32Array, expected: Float32Array, what: string): void {
+  assert.equal(found.length, expected.length);
+  const worst = found.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
+  assert.ok(worst <= 2e-5, `${what}: logits differ by ${worst}`);
 }
 
 async function counts(variant: Variant, scenario: Scenario): Promise<void> {

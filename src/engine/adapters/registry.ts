@@ -4,8 +4,9 @@ import { lora } from './lora';
 import { loraFa } from './loraFa';
 import { none } from './none';
 import type { Variant } from './variant';
+import { vera } from './vera';
 
-export const variants: readonly Variant[] = [lora, dora, loraFa, none];
+export const variants: readonly Variant[] = [lora, dora, loraFa, vera, none];
 
 export function variantOf(id: string): Variant {
   const variant = variants.find((v) => v.id === id);
