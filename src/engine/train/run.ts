@@ -4,8 +4,10 @@ import { createHash } from 'node:crypto';
 import type { Recipe } from '../../protocol/recipe';
 import type { CheckpointReason, PlanFacts, TrainResult } from '../../protocol/run';
 import type { EngineHost, TrainParams } from '../../protocol/trainer';
+import { convertedPlan, convertedValues, type StartFactors } from '../adapters/convert';
 import { withLoraPlusRates } from '../adapters/loraPlus';
 import { type AdapterPlan, planAdapter } from '../adapters/plan';
+import type { AdapterSettings } from '../adapters/settings';
 import { catalogue } from '../catalogue';
 import { requireFinite } from '../checkpoint/finite';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
@@ -32,9 +34,10 @@ import { RunRecorder } from '../run/recorder';
 import { RunFolder } from '../run/runFolder';
 import type { Runtime } from '../session';
 import { Calendar, isDue } from './calendar';
-import { isAdapter, writeResult } from './output';
+import { isAdapter, type Trained, writeResult } from './output';
 import { type Progress, readSnapshot, restoreParameters, writeSnapshot } from './snapshot';
 import { SpeedMeter } from './speed';
+import { type PreparedStart, prepareStart, restoreStart, startFactors } from './start';
 import { Trainer } from './trainer';
 
 /** Trains by a validated recipe. Raises UserError for whatever a person can mend; the run's folder then holds what was done. */
@@ -129,10 +132,12 @@ class Run {
   #weights!: BaseWeights;
   #generator: Generator | undefined;
   #recorder!: RunRecorder;
+  /** What the base lost at the start, where the initialisation takes it from there. */
+  #start: StartFactors | undefined;
 
   constructor(
     private readonly recipe: Recipe,
-    private readonly inputs: Inputs,
+    private inputs: Inputs,
     private readonly folder: RunFolder,
     private readonly runtime: Runtime,
     private readonly host: EngineHost,
@@ -157,17 +162,23 @@ class Run {
     const weights = BaseWeights.of(this.runtime, inputs.checkpoint, inputs.model);
     this.#weights = weights;
     let warnings: string[] = [];
+    let startNotes: readonly string[] = [];
     try {
+      const start = await this.#prepareStart(from);
+      startNotes = start.notes;
+      this.inputs = { ...inputs, plan: start.plan };
       this.#trainer = await Trainer.create({
         runtime: this.runtime,
         model: inputs.model,
         weights,
-        plan: inputs.plan,
+        plan: start.plan,
         settings: recipe,
         totalSteps: this.#calendar.totalSteps,
         largestBatchTokens:
           recipe.per_device_train_batch_size * Math.min(recipe.max_length, inputs.model.maxPositions),
       });
+      this.#trainer.state.write(start.values);
+      this.#start = startFactors(start, this.#trainer.state.readAll());
       if (from) warnings = await this.#restore(from);
       this.#recorder = this.#openRecorder(from);
     } catch (error) {
@@ -179,7 +190,7 @@ class Run {
       if (this.host.cancelRequested) this.#trainer.cancel();
     }, 50);
     try {
-      this.#announce(from, [...notes, ...inputs.data.report.notes], warnings);
+      this.#announce(from, [...notes, ...inputs.data.report.notes, ...startNotes], warnings);
       return await this.#loop();
     } catch (error) {
       if (error instanceof SessionError && error.code === 'run-cancelled') return this.#cancelled();
@@ -192,6 +203,32 @@ class Run {
       this.#trainer.release();
       weights.release();
     }
+  }
+
+  /** Start values from the base weights, where the initialisation asks for them; the base changes in memory alone. */
+  #prepareStart(from: string | null): Promise<PreparedStart> {
+    const { recipe, inputs } = this;
+    const options = {
+      runtime: this.runtime,
+      model: inputs.model,
+      weights: this.#weights,
+      plan: inputs.plan,
+      planFor: (settings: AdapterSettings) => withLoraPlusRates(planAdapter(inputs.model, settings), recipe),
+      seed: recipe.seed,
+      packing: recipe.packing,
+      batches: () => this.#calendar.plan(0).from(0),
+      onProgress: (message: string) => {
+        if (this.host.cancelRequested) throw cancelledBefore();
+        this.host.emit({
+          type: 'progress',
+          phase: 'reading',
+          message,
+          fraction: null,
+          time: new Date().toISOString(),
+        });
+      },
+    };
+    return from ? restoreStart(options, from) : prepareStart(options);
   }
 
   #openRecorder(from: string | null): RunRecorder {
@@ -383,7 +420,7 @@ class Run {
       baseFolder: this.inputs.checkpoint.folder,
     };
     const { state, host } = this.#trainer;
-    await writeSnapshot(path, state, this.inputs.plan, this.#progress, run, host);
+    await writeSnapshot(path, state, this.inputs.plan, this.#progress, run, host, this.#start);
     await this.#recorder.saveState();
     await this.folder.prune(
       this.recipe.save_total_limit,
@@ -396,7 +433,7 @@ class Run {
   async #restore(from: string): Promise<string[]> {
     const run = { seed: this.recipe.seed, data: this.inputs.dataDigest };
     const { state, host } = this.#trainer;
-    const { progress, warnings } = await readSnapshot(from, state, this.inputs.plan, run, host);
+    const { progress, warnings } = await readSnapshot(from, state, this.inputs.plan, run, host, this.#start);
     Object.assign(this.#progress, progress);
     return warnings;
   }
@@ -426,15 +463,20 @@ class Run {
     await this.#save('end');
     const state = this.#trainer.state;
     if (recipe.load_best_model_at_end && bestStep !== null && bestStep !== step) {
-      await restoreParameters(folder.checkpointPath(bestStep), state, inputs.plan, this.#trainer.host);
+      await restoreParameters(
+        folder.checkpointPath(bestStep),
+        state,
+        inputs.plan,
+        this.#trainer.host,
+        this.#start,
+      );
       this.#evalLoss = this.#progress.bestLoss;
     }
     const path = isAdapter(inputs.plan) ? folder.adapterPath : `${folder.path}/model`;
     await writeResult(
       path,
       {
-        plan: inputs.plan,
-        values: state.readAll(),
+        ...this.#saved(),
         baseFolder: inputs.checkpoint.folder,
         ...(this.#trainer.host ? { host: this.#trainer.host.state().values } : {}),
       },
@@ -449,6 +491,14 @@ class Run {
     this.#recorder.emit({ type: 'finished', step, reason, result });
     await this.#recorder.saveState();
     return result;
+  }
+
+  /** What is saved: converted to a LoRA of the original base, unless PEFT can and shall repeat the start. */
+  #saved(): Pick<Trained, 'plan' | 'values'> {
+    const { plan } = this.inputs;
+    const values = this.#trainer.state.readAll();
+    if (!this.#start || plan.settings.settings.convert_to_lora === false) return { plan, values };
+    return { plan: convertedPlan(plan), values: convertedValues(plan, values, this.#start) };
   }
 
   #result(adapter: string): TrainResult {
@@ -551,6 +601,14 @@ class Run {
       // The disk may be what failed; the error itself reaches the caller.
     }
   }
+}
+
+function cancelledBefore(): RunError {
+  return new RunError({
+    code: 'run-cancelled',
+    message: 'The run was cancelled before its first step.',
+    remedy: 'Start it again.',
+  });
 }
 
 function trainableParameters(plan: AdapterPlan): number {

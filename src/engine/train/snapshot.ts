@@ -4,6 +4,13 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '../../protocol/errors';
 import { adapterFiles } from '../adapters/adapterFiles';
+import {
+  convertedPlan,
+  convertedValues,
+  joinedShape,
+  type StartFactors,
+  splitFactor,
+} from '../adapters/convert';
 import { nativeWeightsName, writeAdapterFiles } from '../adapters/peftFile';
 import { fileName } from '../adapters/peftNames';
 import type { AdapterPlan } from '../adapters/plan';
@@ -47,7 +54,10 @@ const optimizerName = 'optimizer.safetensors';
 const hostName = 'method_state.json';
 const hostTensorsName = 'method_state.safetensors';
 
-/** Writes `folder`. A LoRA checkpoint is a PEFT adapter folder too. */
+/**
+ * Writes `folder`. A LoRA checkpoint is a PEFT adapter folder too; with `start`, what the base lost at the start of the run,
+ * it is the converted adapter for the original base.
+ */
 export async function writeSnapshot(
   folder: string,
   state: TrainingState,
@@ -55,12 +65,16 @@ export async function writeSnapshot(
   progress: Progress,
   run: { seed: number; data: string; baseFolder: string },
   host?: HostPart,
+  start?: StartFactors,
 ): Promise<void> {
   const values = state.readAll();
   await writeFolderAtomic(folder, async (temporary) => {
     if (isAdapter(plan)) {
       // Without the host's masks: a checkpoint holds every rank.
-      await writeAdapterFiles(temporary, adapterFiles(plan, values, run.baseFolder));
+      const files = start
+        ? adapterFiles(convertedPlan(plan), convertedValues(plan, values, start), run.baseFolder)
+        : adapterFiles(plan, values, run.baseFolder);
+      await writeAdapterFiles(temporary, files);
     } else {
       const tensors = plan.tensors.map(({ name, shape }) => ({
         name,
@@ -103,9 +117,10 @@ export async function readSnapshot(
   plan: AdapterPlan,
   run: { seed: number; data: string },
   host?: HostPart,
+  start?: StartFactors,
 ): Promise<{ progress: Progress; warnings: string[] }> {
   const file = await readProgress(folder);
-  await restoreParameters(folder, state, plan, host);
+  await restoreParameters(folder, state, plan, host, start);
   const optimizer = await readPart(folder, optimizerName);
   for (const slot of state.optimizerSlots) {
     const values = new Map<string, Float32Array>();
@@ -161,6 +176,7 @@ export async function restoreParameters(
   state: TrainingState,
   plan: AdapterPlan,
   host?: HostPart,
+  start?: StartFactors,
 ): Promise<void> {
   if (host) await restoreHost(folder, host);
   const { tensors } = await readPart(folder, weightsName(plan));
@@ -173,15 +189,22 @@ export async function restoreParameters(
   );
   for (const [name, tensor] of expected) {
     const ref = tensors.get(name);
-    const shape = `[${tensor.shape.join(', ')}]`;
+    const sizes = start?.has(tensor.name) ? joinedShape(tensor.name, tensor.shape) : tensor.shape;
+    const shape = `[${sizes.join(', ')}]`;
     if (!ref)
       problems.push({ where: name, message: `is not in the checkpoint; the recipe trains it as ${shape}` });
-    else if (ref.shape.join() !== tensor.shape.join()) {
+    else if (ref.shape.join() !== sizes.join()) {
       problems.push({
         where: name,
         message: `is [${ref.shape.join(', ')}] in the checkpoint and ${shape} by the recipe`,
       });
-    } else values.set(tensor.name, await readTensor(ref));
+    } else {
+      const data = await readTensor(ref);
+      values.set(
+        tensor.name,
+        start?.has(tensor.name) ? splitFactor(tensor.name, tensor.shape, data).data : data,
+      );
+    }
   }
   for (const name of tensors.keys()) {
     if (!expected.has(name))
