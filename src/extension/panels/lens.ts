@@ -1,17 +1,17 @@
-// A dataset as the model sees it. Until it has a page of its own, the file opens as text.
+// A dataset as the model sees it: rows as tokens, trained, masked or cut. Files are read in a thread of this process.
+import { resolve } from 'node:path';
 import * as vscode from 'vscode';
-import { fallbackReadonlyEditor } from './fallback';
+import { lensEditor, wantedRecipes } from '../webviews/lensEditor';
 import type { Panel } from './registry';
 
 export const lensPanel: Panel<'lens'> = {
-  register: () => [
-    fallbackReadonlyEditor('loraWorkbench.lens', async (path) => {
-      const bytes = await vscode.workspace.fs.readFile(vscode.Uri.file(path));
-      return new TextDecoder().decode(bytes.subarray(0, 100_000));
-    }),
-  ],
+  register: (services) => [lensEditor('loraWorkbench.lens', services)],
 
-  async open({ dataset }) {
-    await vscode.commands.executeCommand('vscode.openWith', vscode.Uri.file(dataset), 'loraWorkbench.lens');
+  async open({ dataset, recipe }) {
+    const file = resolve(dataset);
+    if (recipe !== undefined) wantedRecipes.set(file, recipe);
+    await vscode.commands.executeCommand('vscode.openWith', vscode.Uri.file(file), 'loraWorkbench.lens', {
+      preview: true,
+    });
   },
 };
