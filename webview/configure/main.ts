@@ -1,4 +1,5 @@
 // The form of a recipe. It is told what stands in the recipe and what it would take to run it, and asks for edits.
+import '../shared/workbench.css';
 import './configure.css';
 import type {
   ConfigureContract,

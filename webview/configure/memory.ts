@@ -129,11 +129,7 @@ export function drawMemory(
           'tr',
           { class: 'sum' },
           el('td', { colspan: 2 }, 'Peak'),
-          el(
-            'td',
-            { class: 'nt' },
-            exact ? 'planned from the compiled programs' : 'about; planning the programs',
-          ),
+          el('td', { class: 'nt' }, exact ? 'programs compiled and planned' : 'about, being planned'),
           el('td', { class: 'num' }, quantity(...bytes(totalBytes))),
         ),
       ),

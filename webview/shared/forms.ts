@@ -149,7 +149,7 @@ function textControl(
     show({ value, given, disabled }) {
       const text = showValue(value);
       input.toggleAttribute('disabled', disabled);
-      input.setAttribute('placeholder', !given && text === '' ? 'not set' : '');
+      input.setAttribute('placeholder', !given && text === '' ? (numeric ? '–' : 'not set') : '');
       if (document.activeElement === input) {
         // What is being typed stays, also where it means the same in other letters.
         if (timer !== undefined) return;

@@ -1,18 +1,30 @@
-// A run as it goes on. Until it has a page of its own, its event log opens as text.
-import { join } from 'node:path';
+// The page of a run: one for each run, brought to the front when it is opened again.
 import * as vscode from 'vscode';
-import { reportText } from '../report';
-import { showText } from './fallback';
+import { RunPage, runViewType } from '../webviews/runPage';
 import type { Panel } from './registry';
+
+const pages = new Map<string, RunPage>();
 
 export const runPanel: Panel<'run'> = {
   async open({ runs }, services) {
-    for (const id of runs) {
-      const run = services.runs.get(id);
-      if (run?.folder !== undefined) {
-        const uri = vscode.Uri.file(join(run.folder, 'events.jsonl'));
-        await vscode.window.showTextDocument(uri, { preview: true, preserveFocus: true });
-      } else if (run?.error !== undefined) await showText(reportText(run.error));
+    const [id, ...compared] = runs;
+    if (id === undefined) return;
+    const open = pages.get(id);
+    if (open !== undefined) {
+      open.panel.reveal();
+      open.compare(compared);
+      return;
     }
+    const name = services.runs.get(id)?.name ?? id;
+    const panel = vscode.window.createWebviewPanel(runViewType, name, vscode.ViewColumn.Active, {
+      enableScripts: true,
+      retainContextWhenHidden: true,
+    });
+    const page = new RunPage(id, compared, panel, services);
+    pages.set(id, page);
+    panel.onDidDispose(() => {
+      page.dispose();
+      pages.delete(id);
+    });
   },
 };
