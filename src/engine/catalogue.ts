@@ -51,6 +51,18 @@ export const catalogue: RecipeCatalogue = {
       values: { adapter: 'vera', learning_rate: 2e-3 },
     },
     {
+      id: 'adalora',
+      label: 'AdaLoRA: rank where it is needed',
+      summary: 'Starts at rank 12 and ends at 8 on average, spread by importance.',
+      values: { adapter: 'adalora', learning_rate: 1e-3 },
+    },
+    {
+      id: 'mora',
+      label: 'MoRA: a square matrix of high rank',
+      summary: 'For learning facts by heart; as many parameters as LoRA at the same r.',
+      values: { adapter: 'mora', r: 8 },
+    },
+    {
       id: 'lora_plus',
       label: 'LoRA+: B learns faster than A',
       summary: 'LoRA with 16 times the learning rate for B, and half of it for A.',

@@ -12,14 +12,19 @@ export function adapterSettings(model: Model, given: Partial<AdapterSettings> = 
   return { ...settingsOfPeft(loraConfig({ r: 4 }), model.defaultTargets), ...given };
 }
 
-/** Normal values of deviation `scale` for every trained tensor. */
+/** Normal values of deviation `scale` for every tensor that a file holds; the others as they are made again. */
 export function randomValues(plan: AdapterPlan, scale: number, seed = 1): Map<string, Float32Array> {
   const random = new Random(seed, 'adapter values');
   return new Map(
-    plan.tensors.map(({ name, shape }) => [
-      name,
-      Float32Array.from({ length: elements(shape) }, () => scale * random.normal()),
-    ]),
+    plan.tensors.map(({ name, shape, unstored, initial }) => {
+      const again = unstored && initial(random, () => Promise.reject(new Error('no base is needed')));
+      return [
+        name,
+        again instanceof Float32Array
+          ? again
+          : Float32Array.from({ length: elements(shape) }, () => scale * random.normal()),
+      ];
+    }),
   );
 }
 

@@ -29,6 +29,7 @@ import { validateRecipe } from '../../src/engine/recipe/validate';
 import { openRuntime, type Runtime } from '../../src/engine/session';
 import { writeResult } from '../../src/engine/train/output';
 import { Trainer } from '../../src/engine/train/trainer';
+import type { SettingValue } from '../../src/protocol/settings';
 import { caseNames, goldenCase, largestDifference, logitsOf } from './adapterGoldens';
 import { adapterSettings, randomValues } from './randomAdapter';
 
@@ -36,6 +37,8 @@ interface Scenario {
   name: string;
   base: string;
   settings: Partial<AdapterSettings>;
+  /** Own settings of the method that are not as by default. */
+  own?: Readonly<Record<string, SettingValue>>;
 }
 
 const models = join('test', 'goldens', 'models');
@@ -65,8 +68,31 @@ before(async () => {
 });
 after(() => rm(scratch, { recursive: true, force: true }));
 
+/** Every other value of a method's own choices, one at a time, on modules that have biases. */
+function choices(variant: Variant): Scenario[] {
+  const [base] = scenarios.filter(({ name }) => name === 'Conv1D');
+  return variant.entry.fields.flatMap((field) => {
+    const values =
+      field.type === 'boolean'
+        ? [true, false]
+        : field.type === 'enum'
+          ? field.choices.map(({ id }) => id)
+          : field.type === 'integer' && (field.maximum ?? 99) <= 8
+            ? Array.from({ length: field.maximum! }, (_, i) => i + 1)
+            : [];
+    return values
+      .filter((value) => value !== field.default)
+      .filter((value) => !variant.entry.check?.({ settings: { [field.key]: value } } as never).length)
+      .map((value) => ({
+        ...base!,
+        name: `${base!.name}, ${field.key}: ${value}`,
+        own: { [field.key]: value },
+      }));
+  });
+}
+
 for (const variant of variants) {
-  for (const scenario of scenarios) {
+  for (const scenario of [...scenarios, ...choices(variant)]) {
     const title = `${variant.id}, ${scenario.name}`;
     test(`${title}: start, gradients, frozen tensors`, () => trains(variant, scenario));
     test(`${title}: files and LoRA form`, () => saves(variant, scenario));
@@ -74,10 +100,11 @@ for (const variant of variants) {
   }
 }
 
-async function settingsOf(variant: Variant, { base, settings }: Scenario) {
+async function settingsOf(variant: Variant, { base, settings, own: given }: Scenario) {
   const checkpoint = await openCheckpoint(join(models, base));
   const model = modelFromConfig(checkpoint.config);
-  const own = Object.fromEntries(variant.entry.fields.map((field) => [field.key, field.default ?? null]));
+  const usual = Object.fromEntries(variant.entry.fields.map((field) => [field.key, field.default ?? null]));
+  const own = { ...usual, ...given };
   const whole = adapterSettings(model, { adapter: variant.id, ...settings, settings: own });
   const targets = planTargets(model, whole);
   const adaptsAll = targets.every((module) => variant.adapts(module as never));

@@ -1,12 +1,14 @@
 // The adapter methods of this version. A new one is a file here and a line below.
+import { adalora } from './adalora';
 import { dora } from './dora';
 import { lora } from './lora';
 import { loraFa } from './loraFa';
+import { mora } from './mora';
 import { none } from './none';
 import type { Variant } from './variant';
 import { vera } from './vera';
 
-export const variants: readonly Variant[] = [lora, dora, loraFa, vera, none];
+export const variants: readonly Variant[] = [lora, dora, loraFa, vera, adalora, mora, none];
 
 export function variantOf(id: string): Variant {
   const variant = variants.find((v) => v.id === id);
