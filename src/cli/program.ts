@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { version } from '../../package.json';
 import { RecipeError } from '../engine/errors';
+import { type ComposeOptions, compose } from './commands/compose';
 import { doctor } from './commands/doctor';
 import { estimate } from './commands/estimate';
 import { type EvaluateOptions, evaluate } from './commands/evaluate';
@@ -138,6 +139,42 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
     .option(...device, 'auto')
     .option(...threads, 0)
     .action(async (options: MergeOptions) => done(await merge(options, terminal)));
+
+  command(
+    'compose',
+    'several adapters of one model as one: cat (exact), linear, svd, ties, dare, magnitude_prune',
+  )
+    .requiredOption('--model <folder>', 'a Hugging Face folder')
+    .requiredOption('--adapter <folder>', 'an adapter; repeat for each', collect)
+    .option('--weight <w>', 'its weight, 1 by default; repeat for each, in the same order', collect)
+    .option(
+      '--type <type>',
+      'cat, linear, svd, ties, dare_linear, dare_ties, magnitude_prune; the last four also with _svd',
+      'cat',
+    )
+    .requiredOption('--out <folder>', 'where the combined adapter goes')
+    .option(
+      '--rank <r>',
+      'rank of the result, for the svd types',
+      numberOption('--rank', { minimum: 1, maximum: 65536, integer: true }),
+    )
+    .option(
+      '--density <d>',
+      'share of the entries that ties, dare and magnitude_prune keep',
+      numberOption('--density', { minimum: 0, maximum: 1 }),
+      0.5,
+    )
+    .option('--majority-sign <how>', 'for ties: total or frequency', 'total')
+    .option(
+      '--seed <n>',
+      'decides what dare drops',
+      numberOption('--seed', { minimum: 0, maximum: 4294967295, integer: true }),
+      42,
+    )
+    .option('--peft-scaling', 'apply alpha/r twice in the svd types, as PEFT up to 0.20 does')
+    .option(...device, 'auto')
+    .option(...threads, 0)
+    .action(async (options: ComposeOptions) => done(await compose(options, terminal)));
 
   command('methods', 'presets, adapters, initialisations, optimizers and all settings').action(() =>
     done(methods(terminal)),

@@ -168,6 +168,42 @@ export interface MergeResult {
   verified: boolean;
 }
 
+export interface ComposeParams extends DeviceParams {
+  model: string;
+  adapters: readonly { folder: string; weight: number }[];
+  type:
+    | 'cat'
+    | 'linear'
+    | 'svd'
+    | 'ties'
+    | 'ties_svd'
+    | 'dare_linear'
+    | 'dare_linear_svd'
+    | 'dare_ties'
+    | 'dare_ties_svd'
+    | 'magnitude_prune'
+    | 'magnitude_prune_svd';
+  out: string;
+  /** Of the result, for the svd types; null takes the adapters' largest. */
+  rank: number | null;
+  /** Share of the entries that pruning keeps. */
+  density: number;
+  majoritySign: 'total' | 'frequency';
+  seed: number;
+  /** Applies alpha/r twice in the svd types, as PEFT up to 0.20. */
+  scaledTwice: boolean;
+}
+
+export interface ComposeResult {
+  /** The combined adapter's folder. */
+  out: string;
+  modules: number;
+  rank: number;
+  /** Whether the result is the weighted sum itself. */
+  exact: boolean;
+  warnings: readonly string[];
+}
+
 export type DoctorParams = {
   /** Only this device, or null for all. */
   device: string | null;
@@ -206,6 +242,7 @@ export interface TrainerMethods {
   estimate: { params: EstimateParams; result: EstimateResult };
   inspect: { params: InspectParams; result: InspectResult };
   merge: { params: MergeParams; result: MergeResult };
+  compose: { params: ComposeParams; result: ComposeResult };
   doctor: { params: DoctorParams; result: DoctorResult };
 }
 export type TrainerMethod = keyof TrainerMethods;
