@@ -73,12 +73,17 @@ export function dequantizeNf4({ packed, absmax, count, blockSize }: Nf4): Float3
  * with both signs; and 0 and 1. From the smallest up; 256 values.
  */
 export function dynamicCodes(): Float32Array {
+  const f = Math.fround;
   const values: number[] = [0, 1];
   for (let i = 0; i < 7; i++) {
     const points = 2 ** i;
-    const scale = 10 ** (i - 6);
+    const scale = f(10 ** (i - 6));
+    // PyTorch’s linspace in float32: from both ends towards the middle, rounded once; the bits depend on it.
+    const step = f(f(1 - f(0.1)) / points);
+    const at = (k: number): number =>
+      k < (points + 1) / 2 ? f(f(0.1) + step * k) : f(1 - step * (points - k));
     for (let k = 0; k < points; k++) {
-      const value = (0.1 + (0.9 * (k + 0.5)) / points) * scale;
+      const value = f(scale * f(f(at(k) + at(k + 1)) / 2));
       values.push(value, -value);
     }
   }
