@@ -63,6 +63,18 @@ export const catalogue: RecipeCatalogue = {
       values: { adapter: 'mora', r: 8 },
     },
     {
+      id: 'delta_lora',
+      label: 'Delta-LoRA: the base weight follows',
+      summary: 'LoRA without dropout whose steps move the base weight too.',
+      values: { adapter: 'delta_lora', lora_dropout: 0 },
+    },
+    {
+      id: 'relora',
+      label: 'ReLoRA: rank by restarts',
+      summary: 'Merges the adapter every 500 steps and starts anew, up to three times.',
+      values: { adapter: 'relora' },
+    },
+    {
       id: 'lora_plus',
       label: 'LoRA+: B learns faster than A',
       summary: 'LoRA with 16 times the learning rate for B, and half of it for A.',

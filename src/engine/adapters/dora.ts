@@ -3,6 +3,7 @@
 // c² = ‖W0‖² + 2s·rowsum((W0·Aᵀ)⊙B) + s²·rowsum((B·AAᵀ)⊙B), so V is never formed. For an embedding W0 = Eᵀ.
 import type { Value } from '../graph/graph';
 import { lora, loraScaling } from './lora';
+import { plainStart } from './plainStart';
 import type { SiteContext, Variant } from './variant';
 
 const none: Record<string, never> = {};
@@ -14,6 +15,7 @@ export const dora: Variant = {
     label: 'DoRA: LoRA for the direction, a trained magnitude for every output',
     summary: 'Closer to full fine-tuning at low ranks, for more time per step; merges without a trace.',
     fields: [],
+    check: ({ init_lora_weights: init }) => plainStart('dora', init),
   },
   paper: 'https://arxiv.org/abs/2402.09353',
   traits: {

@@ -4,6 +4,7 @@
 // `projected` is the form of PEFT's create_lorafa_optimizer: ĝ_B = s⁻²·∂B·(AAᵀ + 1e-8·I)⁻¹, the B whose update s·ĝ_B·A comes
 // closest to the full gradient. A never changes, so the inverse is made once.
 import { lora, loraScaling } from './lora';
+import { plainStart } from './plainStart';
 import type { Variant } from './variant';
 
 export const loraFa: Variant = {
@@ -29,6 +30,7 @@ export const loraFa: Variant = {
           "Which gradient the optimizer sees. The projected one is the step whose product with A is closest to full fine-tuning's; PEFT sets adam_epsilon to 1e-6 with it.",
       },
     ],
+    check: ({ init_lora_weights: init }) => plainStart('lora_fa', init),
   },
   paper: 'https://arxiv.org/abs/2308.03303',
   // An embedding's A starts at zero: frozen it would never learn.

@@ -1,14 +1,26 @@
 // The adapter methods of this version. A new one is a file here and a line below.
 import { adalora } from './adalora';
+import { deltaLora } from './deltaLora';
 import { dora } from './dora';
 import { lora } from './lora';
 import { loraFa } from './loraFa';
 import { mora } from './mora';
 import { none } from './none';
+import { relora } from './relora';
 import type { Variant } from './variant';
 import { vera } from './vera';
 
-export const variants: readonly Variant[] = [lora, dora, loraFa, vera, adalora, mora, none];
+export const variants: readonly Variant[] = [
+  lora,
+  dora,
+  loraFa,
+  vera,
+  adalora,
+  mora,
+  deltaLora,
+  relora,
+  none,
+];
 
 export function variantOf(id: string): Variant {
   const variant = variants.find((v) => v.id === id);

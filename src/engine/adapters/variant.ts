@@ -154,6 +154,8 @@ export interface StepAccess {
 export interface HostPart {
   /** After every update; returns what the run should tell, in full sentences. */
   afterUpdate(run: StepAccess): readonly string[];
+  /** Multiplies the learning rate of this step, counted from 1. */
+  learningRateFactor?(step: number): number;
   state(): HostState;
   /** Throws where the state is none of its own. */
   restore(state: HostState): void;

@@ -291,7 +291,9 @@ class Run {
       loss += part.loss;
     }
     const step = progress.step + 1;
-    const learningRate = learningRateAt(this.recipe, step, this.#calendar.totalSteps);
+    const learningRate =
+      learningRateAt(this.recipe, step, this.#calendar.totalSteps) *
+      (this.#trainer.host?.learningRateFactor?.(step) ?? 1);
     if (!Number.isFinite(loss)) throw await this.#notFinite(`The loss is ${loss}`, step, batches);
     const gradNorm = await this.#trainer.update(step, learningRate);
     if (!Number.isFinite(gradNorm))

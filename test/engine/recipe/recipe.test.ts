@@ -143,8 +143,8 @@ const withVariant: RecipeCatalogue = {
   adapter: [
     ...catalogue.adapter,
     {
-      id: 'vera',
-      label: 'VeRA',
+      id: 'made_up',
+      label: 'Made up',
       summary: 'Shared random matrices.',
       fields: [
         {
@@ -156,10 +156,10 @@ const withVariant: RecipeCatalogue = {
           group: 'adapter',
           description: 'Rank.',
         },
-        { key: 'd_initial', type: 'number', default: 0.1, group: 'adapter', description: 'Start of d.' },
+        { key: 'own_start', type: 'number', default: 0.1, group: 'adapter', description: 'Start of d.' },
       ],
       without: ['lora_alpha'],
-      check: (recipe) => (recipe.bias === 'all' ? [{ where: 'bias', message: 'no bias with vera.' }] : []),
+      check: (recipe) => (recipe.bias === 'all' ? [{ where: 'bias', message: 'no bias with made_up.' }] : []),
     },
   ],
   init_lora_weights: [
@@ -175,9 +175,9 @@ const withVariant: RecipeCatalogue = {
 };
 
 test("a variant's own settings, defaults, bounds and checks come with it", () => {
-  const { recipe } = read('model: m\ndataset: d\nadapter: vera\nd_initial: 0.2\n', [], withVariant);
+  const { recipe } = read('model: m\ndataset: d\nadapter: made_up\nown_start: 0.2\n', [], withVariant);
   assert.equal(recipe.r, 256);
-  assert.deepEqual(recipe.settings, { d_initial: 0.2 });
+  assert.deepEqual(recipe.settings, { own_start: 0.2 });
   const problems = (text: string) => {
     try {
       read(`model: m\ndataset: d\n${text}`, [], withVariant);
@@ -186,13 +186,16 @@ test("a variant's own settings, defaults, bounds and checks come with it", () =>
     }
     return '';
   };
-  assert.match(problems('d_initial: 0.2\n'), /d_initial belongs to adapter: vera, which is not chosen/);
+  assert.match(problems('own_start: 0.2\n'), /own_start belongs to adapter: made_up, which is not chosen/);
   assert.match(
-    problems('adapter: vera\nr: 5000\n'),
+    problems('adapter: made_up\nr: 5000\n'),
     /r: expected a whole number at least 1 and at most 4096/,
   );
-  assert.match(problems('adapter: vera\nlora_alpha: 5\n'), /lora_alpha has no effect with adapter: vera/);
-  assert.match(problems('adapter: vera\nbias: all\n'), /no bias with vera/);
+  assert.match(
+    problems('adapter: made_up\nlora_alpha: 5\n'),
+    /lora_alpha has no effect with adapter: made_up/,
+  );
+  assert.match(problems('adapter: made_up\nbias: all\n'), /no bias with made_up/);
   assert.equal(problems('init_lora_weights: pissa_niter_16\n'), '');
   assert.match(problems('init_lora_weights: pissa_niter_x\n'), /not among/);
 });
@@ -202,7 +205,7 @@ test('the resolved recipe reads back as itself', () => {
     'model: m\ndataset: d\n',
     'model: m\ndataset: [a, {path: b, columns: {text: body}}]\neval_dataset: e\neval_steps: 5\nrank_pattern: {q: 4}\n',
     'model: m\ndataset: d\npreset: full\nval_size: 10\nlr_scheduler_type: constant\n',
-    'model: m\ndataset: d\nadapter: vera\nd_initial: 0.3\nwarmup_steps: 4\nmax_steps: 7\n',
+    'model: m\ndataset: d\nadapter: made_up\nown_start: 0.3\nwarmup_steps: 4\nmax_steps: 7\n',
   ];
   for (const text of texts) {
     const { recipe } = read(text, [], withVariant);
