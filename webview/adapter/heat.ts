@@ -1,18 +1,15 @@
 // The heat map: layers across, kinds of modules down, a number and a step of colour in each cell. One tab stop; arrows move,
 // Home and End go to the row's ends, and what has the focus is what is chosen.
 import { el, fill } from '../shared/dom';
-import { short } from '../shared/format';
 import { type Cell, cellKey, type Grid, gridOf, stepOf, thresholds } from './grid';
 import type { AdapterModel, View } from './model';
 
 export const units: Record<View, string> = { ratio: ' %', norm: '', effective: '' };
 
-export function shown(value: number, view: View): string {
-  if (view === 'norm')
-    return value !== 0 && value < 0.1
-      ? value.toFixed(3).replace(/^0/, '')
-      : short(Number(value.toPrecision(2)));
-  return value !== 0 && value < 0.095 ? value.toFixed(2).replace(/^0/, '') : value.toFixed(1);
+/** As many decimals as leave two or three digits of the largest value. */
+export function decimalsFor(largest: number, view: View): number {
+  if (view !== 'norm') return largest !== 0 && largest < 1 ? 2 : 1;
+  return largest >= 100 ? 0 : largest >= 1 ? 1 : largest >= 0.1 || largest === 0 ? 2 : 3;
 }
 
 export class Heat {
@@ -54,10 +51,14 @@ export class Heat {
       .map((module) => model.value(module, view))
       .filter((v) => typeof v === 'number' && v > 0);
     const cuts = thresholds(known as number[]);
+    const decimals = decimalsFor(Math.max(0, ...(known as number[])), view);
+    // Below one the zero before the point is left out, for the cells are small.
+    const shown = (value: number): string =>
+      decimals > 1 ? value.toFixed(decimals).replace(/^0\./, '.') : value.toFixed(decimals);
     for (const [module, cell] of this.#cells) {
       const value = model.value(module, view);
       const { path } = model.head.modules[module]!;
-      const text = value === undefined ? '' : value === null ? '✕' : value === 0 ? '0' : shown(value, view);
+      const text = value === undefined ? '' : value === null ? '✕' : value === 0 ? '0' : shown(value);
       const state =
         value === undefined
           ? 'waiting'
@@ -79,8 +80,8 @@ export class Heat {
       cell.setAttribute('aria-label', `${path}: ${said}`);
       cell.title = `${path}: ${said}`;
     }
-    this.#updateMeans(view);
-    this.#updateNote(view, cuts, all);
+    this.#updateMeans(view, shown);
+    this.#updateNote(view, cuts, all, shown);
   }
 
   #build(): void {
@@ -200,7 +201,7 @@ export class Heat {
     this.onChoose(this.#chosen);
   }
 
-  #updateMeans(view: View): void {
+  #updateMeans(view: View, shown: (value: number) => string): void {
     const sums = new Map<string, [number, number]>();
     for (const cell of this.#grid.cells.values()) {
       const value = this.model.value(cell.module, view);
@@ -212,11 +213,16 @@ export class Heat {
     }
     for (const [key, element] of this.#means) {
       const found = sums.get(key);
-      element.textContent = found === undefined ? '' : shown(found[0] / found[1], view);
+      element.textContent = found === undefined ? '' : shown(found[0] / found[1]);
     }
   }
 
-  #updateNote(view: View, cuts: readonly number[], all: readonly number[]): void {
+  #updateNote(
+    view: View,
+    cuts: readonly number[],
+    all: readonly number[],
+    shown: (value: number) => string,
+  ): void {
     const values = all.flatMap((module) => {
       const value = this.model.value(module, view);
       return typeof value === 'number' ? [{ module, value }] : [];
@@ -227,7 +233,7 @@ export class Heat {
     }
     const sorted = values.sort((a, b) => b.value - a.value);
     const say = ({ module, value }: { module: number; value: number }): string =>
-      `${shortPath(this.model.head.modules[module]!.path)}, ${shown(value, view)}${units[view]}`;
+      `${shortPath(this.model.head.modules[module]!.path)}, ${shown(value)}${units[view]}`;
     const unmoved = this.model.unmoved.length;
     fill(
       this.note,
@@ -243,9 +249,9 @@ export class Heat {
         : el(
             'span',
             { class: 'ad-scale', 'aria-hidden': 'true' },
-            el('span', {}, `< ${shown(cuts[0]!, view)}`),
+            el('span', {}, `< ${shown(cuts[0]!)}`),
             [0, 1, 2, 3, 4].map((q) => el('i', { class: `q${q}` })),
-            el('span', {}, `≥ ${shown(cuts[3]!, view)}`),
+            el('span', {}, `≥ ${shown(cuts[3]!)}`),
           ),
     );
   }

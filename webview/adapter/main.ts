@@ -355,7 +355,11 @@ class Page {
     const norm = values?.norm ?? undefined;
     fill(
       this.#module,
-      el('h2', { class: 'ad-module' }, el('code', {}, head.path.replace(/^(model|transformer)\./, ''))),
+      el(
+        'h2',
+        { class: 'ad-module' },
+        el('span', { class: 'mono' }, head.path.replace(/^(model|transformer)\./, '')),
+      ),
       el(
         'table',
         { class: 'lw-rows' },
@@ -466,7 +470,7 @@ class Page {
           el(
             'tr',
             {},
-            ['r', '‖ΔW‖² kept', 'worst module', 'file'].map((name, i) =>
+            ['r', '‖ΔW‖² kept', 'worst', 'file'].map((name, i) =>
               el('th', { class: i === 0 ? '' : 'n', scope: 'col' }, name),
             ),
           ),

@@ -116,8 +116,9 @@ export class TensorTable {
     const { name, dtype, shape } = this.model.head.tensors[index]!;
     const values = this.model.tensors.get(index);
     const own = name.slice(this.#prefix.length);
-    const cut = /\.?((?:lora_[A-Za-z_]+|weight|bias)(?:\.weight|\.default|\.bias)*)$/.exec(own);
-    const bold = cut === null ? '' : cut[1]!;
+    // What tells a module's tensors apart stands out; the ending that most share may be cut off.
+    const [, before = own, bold = '', after = ''] =
+      /^(.*?)(lora_\w+|[^.]+(?=\.(?:weight|bias)$))(\.\w+)?$/.exec(own) ?? [];
     const number = (value: number | null | undefined, digits: (v: number) => string): string =>
       value === undefined ? '' : value === null ? '–' : digits(value);
     const broken = (values?.notFinite ?? 0) > 0;
@@ -129,12 +130,7 @@ export class TensorTable {
         'aria-rowindex': String(place + 2),
         style: { top: `${place * rowHeight}px` },
       },
-      el(
-        'div',
-        { class: 'mono', role: 'cell', title: name },
-        own.slice(0, own.length - bold.length),
-        el('b', {}, bold),
-      ),
+      el('div', { class: 'mono', role: 'cell', title: name }, before, el('b', {}, bold), after),
       el('div', { class: 'mono', role: 'cell' }, shape.length === 0 ? 'scalar' : shape.join(' × ')),
       el('div', { role: 'cell' }, dtype),
       broken

@@ -100,10 +100,14 @@ const bar = el(
     step('chevron-right', 'Next row', 1),
   ),
   el('span', { class: 'f' }, nextProblem),
-  el('span', { class: 'f push' }, modelSlot),
-  templateSlot,
-  trainSlot,
-  el('span', { class: 'f' }, el('label', { for: 'max' }, 'max_length'), maxField),
+  el(
+    'div',
+    { class: 'ln-set' },
+    modelSlot,
+    templateSlot,
+    trainSlot,
+    el('span', { class: 'f' }, el('label', { for: 'max' }, 'max_length'), maxField),
+  ),
 );
 
 fill(

@@ -163,11 +163,11 @@ class AdapterView implements vscode.Disposable {
 
   /** The library learns of bases and runs later than the file opens. */
   #refreshHead(): void {
-    if (this.#fileHead === undefined) return;
     if (this.#item?.baseFolder !== this.#base) {
       this.#start();
       return;
     }
+    if (this.#fileHead === undefined) return;
     for (const fact of this.#workspaceFacts(this.#fileHead)) this.#channel.push('fact', fact);
   }
 
