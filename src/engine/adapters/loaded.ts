@@ -18,6 +18,7 @@ import {
   locateAdapter,
   nativeStateName,
   nativeWeightsName,
+  type ReadAdapterOptions,
   readAdapterFolder,
   readTensors,
 } from './peftFile';
@@ -42,8 +43,12 @@ export interface LoadedAdapter {
  * Reads the adapter at `path` for `model`. Throws one AdapterError with everything in its files that does not fit the
  * model: targets, missing, surplus and misshapen tensors, values that are not finite.
  */
-export async function loadAdapter(path: string, model: Model): Promise<LoadedAdapter> {
-  const { plan, file, warnings } = await planOf(path, model);
+export async function loadAdapter(
+  path: string,
+  model: Model,
+  options: Pick<ReadAdapterOptions, 'acceptsBaseChange'> = {},
+): Promise<LoadedAdapter> {
+  const { plan, file, warnings } = await planOf(path, model, options);
   const { found, problems } = assign(plan, file, model);
   const values = new Map<string, Float32Array>();
   const seedless = new Random(0, 'unstored');
@@ -87,6 +92,7 @@ interface TensorSource extends Pick<AdapterFolder, 'folder' | 'tensors'> {
 async function planOf(
   path: string,
   model: Model,
+  options: Pick<ReadAdapterOptions, 'acceptsBaseChange'>,
 ): Promise<{ plan: AdapterPlan; file: TensorSource; warnings: readonly string[] }> {
   const folder = await locateAdapter(path);
   if ((await namesIn(folder, AdapterError, 'adapter-folder')).includes(nativeStateName)) {
@@ -97,7 +103,7 @@ async function planOf(
       warnings: [],
     };
   }
-  const file = await readAdapterFolder(folder);
+  const file = await readAdapterFolder(folder, options);
   const planned = planAdapter(model, settingsOfPeft(file.config, model.defaultTargets));
   const { plan, warnings } = withoutLostBiases(planned, file);
   const kept = ({ site }: PlannedTensor) =>

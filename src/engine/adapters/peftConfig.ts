@@ -110,11 +110,12 @@ function refusedType(peftType: unknown, json: JsonObject, where: string): Adapte
 
 /**
  * How a file's tensors relate to the base: `plain` adapters are added to it as it stands; with `pissa` and `olora` the
- * base must first lose the initial product, which is computed again; `corda` and fast PiSSA cannot be computed again.
+ * base must first lose the initial product, which is computed again; with `loftq` it becomes its 4-bit values; `corda` and
+ * fast PiSSA cannot be computed again.
  */
-export function baseChangeOf(config: PeftConfig): 'plain' | 'pissa' | 'olora' | 'unrepeatable' {
+export function baseChangeOf(config: PeftConfig): 'plain' | 'pissa' | 'olora' | 'loftq' | 'unrepeatable' {
   const init = 'init_lora_weights' in config ? config.init_lora_weights : true;
-  if (init === 'pissa' || init === 'olora') return init;
+  if (init === 'pissa' || init === 'olora' || init === 'loftq') return init;
   return init === 'corda' || (typeof init === 'string' && init.startsWith('pissa_niter_'))
     ? 'unrepeatable'
     : 'plain';

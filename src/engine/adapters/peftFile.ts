@@ -51,7 +51,7 @@ export interface AdapterFolder {
   /** Full sentences. */
   warnings: string[];
   /** What the base must undergo before the tensors are added to it; `plain` unless asked for. */
-  baseChange: 'plain' | 'pissa' | 'olora';
+  baseChange: 'plain' | 'pissa' | 'olora' | 'loftq';
 }
 
 export interface ReadAdapterOptions {
@@ -235,9 +235,11 @@ function allowedBaseChange(
   if (change === 'plain' || (accepts && change !== 'unrepeatable')) return change;
   throw new AdapterError({
     code: 'adapter-needs-changed-base',
-    message: `${folder}: init_lora_weights ${JSON.stringify('init_lora_weights' in config && config.init_lora_weights)} means that the tensors fit a base from which the initial product was subtracted${change === 'unrepeatable' ? '; that product cannot be computed again from this file' : ''}.`,
+    message: `${folder}: init_lora_weights ${JSON.stringify('init_lora_weights' in config && config.init_lora_weights)} means that the tensors fit a base that was ${change === 'loftq' ? 'quantised' : 'changed: the initial product was subtracted'}${change === 'unrepeatable' ? '; that product cannot be computed again from this file' : ''}.`,
     remedy:
-      'Convert it to plain LoRA: in PEFT, save_pretrained with path_initial_model_for_weight_conversion.',
+      change === 'loftq'
+        ? 'Measure it with evaluate, which quantises the base alike.'
+        : 'Convert it to plain LoRA: in PEFT, save_pretrained with path_initial_model_for_weight_conversion.',
   });
 }
 

@@ -3,6 +3,7 @@
 import type { Recipe } from '../../protocol/recipe';
 import { invariant } from '../errors';
 import type { JsonObject } from '../files/json';
+import { initialisationOf } from './initialisations/registry';
 import { patternsForFile, targetsForFile } from './matchFile';
 import { type LoraConfig, loraConfig, type PeftConfig, peftConfig } from './peftConfig';
 import { type AdapterPlan, matchOptions } from './plan';
@@ -52,8 +53,11 @@ export function settingsOfPeft(config: PeftConfig, defaultTargets: readonly stri
     layers_to_transform: list(common.layers_to_transform),
     layers_pattern: list(common.layers_pattern),
     modules_to_save: common.modules_to_save ?? [],
-    settings: {},
     ...found[0]!,
+    settings: {
+      ...found[0]!.settings,
+      ...initialisationOf(common.init_lora_weights).peft?.read(config as unknown as JsonObject),
+    },
   };
 }
 
@@ -86,5 +90,6 @@ export function peftOfPlan(plan: AdapterPlan, baseModel: string, host?: JsonObje
     layers_pattern: list(settings.layers_pattern),
     modules_to_save: list(settings.modules_to_save),
     ...variant.peft.write(settings, sites, host),
+    ...initialisationOf(settings.init_lora_weights).peft?.write(settings.settings),
   });
 }

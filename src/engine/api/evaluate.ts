@@ -9,6 +9,7 @@ import { BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { Evaluator, uploadParameters } from '../execution/evaluator';
 import { modelFromConfig } from '../models/registry';
+import { fittedAdapter } from '../train/fittedAdapter';
 
 /** Longest sequence where nobody says otherwise: long contexts cost memory that few datasets need. */
 const usualLength = 2048;
@@ -23,7 +24,10 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
   progress('reading', 'Reading the model', null);
   const checkpoint = await openCheckpoint(params.model);
   const model = modelFromConfig(checkpoint.config);
-  const adapter = params.adapter === null ? undefined : await loadAdapter(params.adapter, model);
+  const adapter =
+    params.adapter === null
+      ? undefined
+      : await loadAdapter(params.adapter, model, { acceptsBaseChange: true });
   const tokenizer = await loadTokenizer(checkpoint.folder);
   const maxLength = Math.min(params.maxLength ?? usualLength, model.maxPositions);
   progress('tokenizing', 'Reading and tokenizing the data', null);
@@ -50,7 +54,8 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
   let cancel: NodeJS.Timeout | undefined;
   try {
     const weights = BaseWeights.of(runtime, checkpoint, model);
-    const parameters = adapter && uploadParameters(runtime, adapter.plan, adapter.values);
+    const fitted = adapter && (await fittedAdapter(adapter, { runtime, model, weights })).adapter;
+    const parameters = fitted && uploadParameters(runtime, fitted.plan, fitted.values);
     const evaluator = new Evaluator({ runtime, model, weights, ...(parameters ? { parameters } : {}) });
     cancel = setInterval(() => {
       if (host.cancelRequested) evaluator.cancel();

@@ -11,11 +11,12 @@ import type {
 import { loadAdapter } from '../adapters/loaded';
 import { openCheckpoint } from '../checkpoint/folder';
 import { encodeConversation, loadTokenizer, type Tokenizer } from '../data';
-import { DataError, RecipeError, raiseProblems, UserError } from '../errors';
+import { AdapterError, DataError, RecipeError, raiseProblems, UserError } from '../errors';
 import { BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { Generator } from '../generate/generator';
 import { modelFromConfig } from '../models/registry';
+import { fittedAdapter } from '../train/fittedAdapter';
 
 /** Ids of a prompt that a continuation's first token is read after: whether it starts a word shows only there. */
 export const promptContext = 8;
@@ -36,15 +37,22 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
   const tokenizer = await loadTokenizer(checkpoint.folder);
   const prompts = params.prompts.map((prompt) => encodePrompt(tokenizer, prompt, params.chat));
   const adapters = [];
-  for (const path of params.adapters) adapters.push(await loadAdapter(path, model));
+  for (const path of params.adapters)
+    adapters.push(await loadAdapter(path, model, { acceptsBaseChange: true }));
   for (const message of new Set(adapters.flatMap(({ warnings }) => warnings)))
     host.emit({ type: 'warning', message, time: time() });
 
   const runtime = openDevice(params);
   try {
     const weights = BaseWeights.of(runtime, checkpoint, model);
+    const fitted = [];
+    for (const adapter of adapters) {
+      const { adapter: fit, baseChanged } = await fittedAdapter(adapter, { runtime, model, weights });
+      if (baseChanged && adapters.length > 1) throw needsOwnBase(adapter.folder);
+      fitted.push(fit);
+    }
     const generator = new Generator({ runtime, model, weights });
-    await generator.setAdapters(adapters);
+    await generator.setAdapters(fitted);
     const streams = prompts.map((ids) => {
       const stream = tokenizer.stream();
       for (const id of ids.slice(-promptContext)) stream.push(id);
@@ -123,4 +131,12 @@ export function checkSampling(params: SamplingParams & { prompts: readonly strin
     'These settings cannot be used to generate:',
     problems,
   );
+}
+
+function needsOwnBase(folder: string): AdapterError {
+  return new AdapterError({
+    code: 'adapters-conflict',
+    message: `${folder} belongs to the 4-bit values of the base (LoftQ), to which no other adapter can be added.`,
+    remedy: 'Give this adapter alone.',
+  });
 }

@@ -27,6 +27,7 @@ import { type Model, modelTensors } from '../models/architecture';
 import { modelFromConfig } from '../models/registry';
 import { Random } from '../random';
 import type { Runtime } from '../session';
+import { fittedAdapter } from '../train/fittedAdapter';
 
 /** Files of a checkpoint folder that describe it and are copied; weights and their index are written anew. */
 const companions =
@@ -43,8 +44,8 @@ export async function merge(params: MergeParams, host: EngineHost): Promise<Merg
   progress('Reading the model and the adapter', null);
   const checkpoint = await openCheckpoint(params.model);
   const model = modelFromConfig(checkpoint.config);
-  const adapter = await loadAdapter(params.adapter, model);
-  const plan = planMerge(model, adapter);
+  const loaded = await loadAdapter(params.adapter, model, { acceptsBaseChange: true });
+  planMerge(model, loaded);
   try {
     await mkdir(dirname(out), { recursive: true });
   } catch (cause) {
@@ -53,7 +54,11 @@ export async function merge(params: MergeParams, host: EngineHost): Promise<Merg
   const runtime = openDevice(params);
   try {
     // Compares the base's tensors with its config before anything is written.
-    BaseWeights.of(runtime, checkpoint, model).release();
+    const weights = BaseWeights.of(runtime, checkpoint, model);
+    const { adapter, baseChanged } = await fittedAdapter(loaded, { runtime, model, weights });
+    weights.release();
+    if (baseChanged) throw quantisedBase(loaded.folder);
+    const plan = planMerge(model, adapter);
     let check = { difference: Number.NaN, verified: false };
     await writeFolderAtomic(out, async (folder) => {
       await writeMerged(folder, checkpoint, model, plan, runtime, (fraction) => {
@@ -291,6 +296,14 @@ function checkBatch(model: Model) {
     tokens: count,
     sourceRows: [],
   };
+}
+
+function quantisedBase(folder: string): AdapterError {
+  return new AdapterError({
+    code: 'adapter-needs-changed-base',
+    message: `${folder} belongs to the 4-bit values of the base (LoftQ), which a merge would lose.`,
+    remedy: 'Use the adapter beside its base model, without merging.',
+  });
 }
 
 function cancelled(): RunError {

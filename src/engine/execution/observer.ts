@@ -23,7 +23,12 @@ export class Observer {
   );
 
   constructor(
-    private readonly o: { runtime: Runtime; model: Model; weights: BaseWeights; packing: boolean },
+    private readonly o: {
+      runtime: Runtime;
+      model: Model;
+      weights: Pick<BaseWeights, 'tensor'>;
+      packing: boolean;
+    },
   ) {}
 
   /** One after the other, so that only one of them need be kept. */

@@ -14,7 +14,7 @@ import type { Runtime } from '../session';
 export interface CalibrationData {
   runtime: Runtime;
   model: Model;
-  weights: BaseWeights;
+  weights: Pick<BaseWeights, 'values' | 'tensor' | 'replace'>;
   packing: boolean;
   /** Batches of training data, from the first on; ends where the data ends. */
   batches(): Iterable<Batch>;

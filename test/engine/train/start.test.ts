@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { loadAdapter } from '../../../src/engine/adapters/loaded';
 import { evaluate } from '../../../src/engine/api/evaluate';
+import { merge } from '../../../src/engine/api/merge';
 import { openCheckpoint } from '../../../src/engine/checkpoint/folder';
 import { readSafetensors, readTensor } from '../../../src/engine/checkpoint/safetensors';
 import { modelFromConfig } from '../../../src/engine/models/registry';
@@ -162,6 +163,39 @@ test('EVA: ranks move within the budget, A is orthonormal, scaling stays', async
   const config = JSON.parse(readFileSync(join(result.adapter, 'adapter_config.json'), 'utf8'));
   assert.equal(config.init_lora_weights, 'eva');
 });
+
+for (const settings of [
+  { init_lora_weights: 'pissa', convert_to_lora: false },
+  { init_lora_weights: 'olora', convert_to_lora: false },
+  { init_lora_weights: 'loftq', loftq_iter: 1 },
+]) {
+  const { init_lora_weights: init } = settings;
+  test(`${init}: PEFT's raw form is saved, and computes the start again`, async () => {
+    const result = await trainTiny(work.folder, {
+      output_dir: join(work.folder, `raw ${init}`),
+      eval_dataset: 'eval.jsonl',
+      max_steps: 6,
+      lora_alpha: 4,
+      ...settings,
+    });
+    const config = JSON.parse(readFileSync(join(result.adapter, 'adapter_config.json'), 'utf8'));
+    assert.equal(config.init_lora_weights, init);
+    assert.equal(config.r, 4);
+    if (init === 'loftq') assert.deepEqual(config.loftq_config, { loftq_bits: 4, loftq_iter: 1 });
+    const base = join(work.folder, 'base');
+    const device = { device: 'cpu', threads: 1 };
+    const data = { data: join(work.folder, 'eval.jsonl'), maxLength: 64, batchSize: 2 };
+    const again = await evaluate(
+      { model: base, adapter: result.adapter, ...data, ...device },
+      new TestHost(),
+    );
+    assert.ok(Math.abs(again.loss - result.evalLoss!) < 1e-4, `${again.loss}, in the run ${result.evalLoss}`);
+    const out = join(work.folder, `merged ${init}`);
+    const merging = merge({ model: base, adapter: result.adapter, out, ...device }, new TestHost());
+    if (init === 'loftq') await assert.rejects(merging, /4-bit/);
+    else assert.equal((await merging).verified, true);
+  });
+}
 
 test('a shared weight and a method without A and B are refused by name', async () => {
   const run = (settings: Record<string, unknown>) =>

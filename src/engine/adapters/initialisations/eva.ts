@@ -2,6 +2,7 @@
 // B as zero; the base stays. Ranks go where they explain most: r on average, at most rho·r for one module.
 
 import { invariant } from '../../errors';
+import { isJsonObject } from '../../files/json';
 import { matrix } from '../../linalg/matrix';
 import { padded } from './factors';
 import type { Initialisation } from './initialisation';
@@ -60,6 +61,26 @@ export const eva: Initialisation = {
     ],
   },
   factors: kaiming.factors,
+  peft: {
+    write: (settings) => ({
+      eva_config: {
+        rho: settings.eva_rho ?? 2,
+        tau: settings.eva_tau ?? 0.99,
+        use_label_mask: settings.eva_use_label_mask ?? true,
+        label_mask_value: -100,
+        whiten: settings.eva_whiten ?? false,
+        adjust_scaling_factors: settings.eva_adjust_scaling_factors ?? true,
+      },
+    }),
+    read({ eva_config: own }) {
+      const read: Record<string, number | boolean> = {};
+      if (!isJsonObject(own)) return read;
+      for (const key of ['rho', 'tau']) if (typeof own[key] === 'number') read[`eva_${key}`] = own[key];
+      for (const key of ['use_label_mask', 'whiten', 'adjust_scaling_factors'])
+        if (typeof own[key] === 'boolean') read[`eva_${key}`] = own[key];
+      return read;
+    },
+  },
   fromBase: {
     base: 'kept',
     calibration: 'components',

@@ -1,5 +1,6 @@
 // What an initialisation says of itself: start values from the seed alone, or from the base weights (and training data),
 // which it may then change. An initialisation is one file; shared code never asks which one it has before it.
+import type { JsonObject } from '../../files/json';
 import type { Matrix } from '../../linalg/matrix';
 import type { Products } from '../../linalg/products';
 import type { SvdReport } from '../../linalg/svd';
@@ -22,6 +23,11 @@ export interface Initialisation {
     outFeatures: number,
   ): { a: Float32Array; b: Float32Array };
   fromBase?: StartFromBase;
+  /** Its keys of adapter_config.json, where PEFT keeps its settings. */
+  peft?: {
+    write(settings: AdapterSettings['settings']): Readonly<Record<string, unknown>>;
+    read(config: JsonObject): AdapterSettings['settings'];
+  };
 }
 
 /** An initialisation that reads the base weights. */

@@ -1,5 +1,6 @@
 // LoftQ (Li et al., arXiv 2310.08659): the base becomes Q, its NF4 values, and A and B start as the best rank-r correction of
 // W − Q, in turns: Q = quant(W − BA), BA = SVD_r(W − Q). s is not compensated, so that it is exact for lora_alpha = r alone.
+import { isJsonObject } from '../../files/json';
 import { matrix } from '../../linalg/matrix';
 import { exactSvd } from '../../linalg/svd';
 import { dequantizeNf4, quantizeNf4 } from '../../quantization/nf4';
@@ -26,6 +27,15 @@ export const loftq: Initialisation = {
     ],
   },
   factors: kaiming.factors,
+  peft: {
+    write: (settings) => ({ loftq_config: { loftq_bits: 4, loftq_iter: settings.loftq_iter ?? 1 } }),
+    read: ({ loftq_config: own }) => {
+      const turns = isJsonObject(own) ? own.loftq_iter : undefined;
+      return {
+        loftq_iter: Number.isSafeInteger(turns) && Number(turns) > 0 ? Math.min(100, Number(turns)) : 1,
+      };
+    },
+  },
   fromBase: {
     base: 'replaced',
     async start(context) {
