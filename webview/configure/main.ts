@@ -387,7 +387,7 @@ function showRail(): void {
       memoryPlace,
       el(
         'p',
-        { class: 'cf-wait muted' },
+        { class: `cf-wait muted${errors || state.model === null ? ' short' : ''}` },
         forecastError !== null
           ? [icon('error', 'err'), el('span', {}, forecastError)]
           : errors || !state.form.readable || state.model === null

@@ -209,6 +209,7 @@ export function drawNeeds(
     const [amount, unit] = bytes(4 * trainable * 3);
     rows.push(['Disk', quantity(amount, `${unit} a checkpoint${kept === null ? '' : `, ${kept} kept`}`)]);
   }
+  place.hidden = rows.length === 0;
   fill(
     place,
     el(

@@ -131,6 +131,10 @@ class ConfigureEditor implements vscode.Disposable {
       const covered = looked && recipe ? coverageOf(looked.model, recipe) : null;
       const problems: FormProblem[] = [...form.problems];
       if (covered?.problem) problems.push(targetProblem(covered.problem, recipe!));
+      // The forecast first: it is what a change is made for.
+      if (recipe === null || looked === undefined) this.#forecaster.pause();
+      else await this.#forecaster.update(recipe, looked.model, changedAt);
+      if (number !== this.#reading) return;
       this.#channel.push('state', {
         ...this.#surroundings(),
         form: { ...form, problems },
@@ -138,8 +142,6 @@ class ConfigureEditor implements vscode.Disposable {
         coverage: covered,
         modelProblem,
       });
-      if (recipe === null || looked === undefined) this.#forecaster.pause();
-      else await this.#forecaster.update(recipe, looked.model, await dataBytes(recipe), changedAt);
     } catch (cause) {
       this.services.log.error(cause as Error);
     }
@@ -294,19 +296,6 @@ async function hasChatTemplate(folder: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-async function dataBytes(recipe: Recipe): Promise<number> {
-  const files = [...recipe.dataset, ...recipe.eval_dataset];
-  const sizes = await Promise.all(
-    files.map(({ path }) =>
-      stat(path).then(
-        ({ size }) => size,
-        () => 0,
-      ),
-    ),
-  );
-  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 /** "`down_prj` matches no module. Did you mean `down_proj`?" with its button. */

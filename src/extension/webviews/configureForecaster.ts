@@ -1,5 +1,6 @@
 // Keeps the forecast and the dataset's facts of one form up to date: a quick forecast at once, the exact one from a thread,
 // then what would make the run fit. It knows no document and no page.
+import { stat } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
@@ -46,7 +47,7 @@ export class Forecaster implements vscode.Disposable {
   ) {}
 
   /** The recipe changed. `changedAt` is when, by `performance.now()`. */
-  async update(recipe: Recipe, model: Model, dataBytes: number, changedAt: number): Promise<void> {
+  async update(recipe: Recipe, model: Model, changedAt: number): Promise<void> {
     this.#recipe = recipe;
     this.#asked = changedAt;
     const { quickForecast, forecastKey } = await import('../engineParts');
@@ -70,7 +71,7 @@ export class Forecaster implements vscode.Disposable {
       this.#ask({ kind: 'forecast', id: this.#next(0), recipe });
       this.#exactKey = '';
     }
-    this.#updateData(recipe, dataBytes);
+    void this.#updateData(recipe);
   }
 
   /** There is no valid recipe: nothing to compute. */
@@ -87,7 +88,7 @@ export class Forecaster implements vscode.Disposable {
     void this.#worker?.terminate();
   }
 
-  #updateData(recipe: Recipe, dataBytes: number): void {
+  async #updateData(recipe: Recipe): Promise<void> {
     const key = JSON.stringify([
       [recipe.model, recipe.dataset, recipe.eval_dataset, recipe.val_size, recipe.max_length],
       [recipe.truncation, recipe.train_on, recipe.text_split, recipe.data_seed],
@@ -100,10 +101,11 @@ export class Forecaster implements vscode.Disposable {
     this.#data = undefined;
     const id = this.#next(1);
     clearTimeout(this.#dataTimer);
-    if (dataBytes > mostDataBytes || recipe.chat_template !== null) {
+    if ((await dataBytes(recipe)) > mostDataBytes || recipe.chat_template !== null) {
       this.listener.dataset(null);
       return;
     }
+    if (key !== this.#dataKey) return;
     this.#dataTimer = setTimeout(() => this.#ask({ kind: 'data', id, recipe }), dataQuietMs);
   }
 
@@ -198,6 +200,19 @@ export class Forecaster implements vscode.Disposable {
     this.#free = { device, at: now, bytes };
     return bytes;
   }
+}
+
+async function dataBytes(recipe: Recipe): Promise<number> {
+  const files = [...recipe.dataset, ...recipe.eval_dataset];
+  const sizes = await Promise.all(
+    files.map(({ path }) =>
+      stat(path).then(
+        ({ size }) => size,
+        () => 0,
+      ),
+    ),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
 }
 
 function isData(answer: Answer): boolean {

@@ -142,7 +142,8 @@ function fixesOf(
   const set = /\bSet (\w+): ([\w.-]+)/.exec(remedy);
   if (set !== null)
     fixes.push({ label: `Set ${set[1]}: ${set[2]}`, edits: [{ key: set[1]!, value: scalar(set[2]!) }] });
-  const choose = /^Choose one of (.+?)\.$/.exec(remedy) ?? /^Write "?([\w.-]+)"? instead\.$/.exec(remedy);
+  const choose =
+    /^Choose one of (.+?)\.$/.exec(remedy) ?? /^Write "?([\w.-]+)"?(?: instead)?\.$/.exec(remedy);
   if (choose !== null && key !== null) {
     for (const choice of choose[1]!.split(', ').slice(0, 4))
       fixes.push({ label: choice, edits: [{ key, value: scalar(choice) }] });

@@ -1,12 +1,12 @@
 // Drives the extension in the browser-based VS Code for the checks in this folder: a fresh workspace, one page, panels found
 // by what stands in them, pictures in every theme.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { developExtensions, startBrowser, startServer } from '../../../scripts/vscode/server.mjs';
 import { root } from '../../../scripts/setup.mjs';
+import { developExtensions, startBrowser, startServer } from '../../../scripts/vscode/server.mjs';
 
 export const themes = {
   dark: 'Default Dark Modern',
@@ -14,8 +14,15 @@ export const themes = {
   hc: 'Default High Contrast',
 };
 
+/** As the theme picker names them. */
+const labels = { dark: 'Dark Modern', light: 'Light Modern', hc: 'Dark High Contrast' };
+
 /** Opens the test workspace. `settings` are added to the user's; `prepare(folder)` may add files. */
-export async function openWorkbench({ settings = {}, prepare, viewport = { width: 1440, height: 900 } } = {}) {
+export async function openWorkbench({
+  settings = {},
+  prepare,
+  viewport = { width: 1440, height: 900 },
+} = {}) {
   const scratch = mkdtempSync(join(tmpdir(), 'lwui-'));
   const workspace = join(scratch, 'workspace');
   const made = spawnSync(process.execPath, [join(root, 'build/vscode/makeWorkspace.js'), workspace], {
@@ -32,7 +39,6 @@ export async function openWorkbench({ settings = {}, prepare, viewport = { width
     ...settings,
   };
   const server = await startServer({ userData, settings: all });
-  const settingsFile = join(userData, 'User/settings.json');
   const browser = await startBrowser(server.folder, viewport);
   const page = browser.pages()[0] ?? (await browser.newPage());
   const errors = [];
@@ -54,7 +60,8 @@ export async function openWorkbench({ settings = {}, prepare, viewport = { width
     page,
     workspace,
     /** Console errors that come from our panels. */
-    ourErrors: () => errors.filter((text) => /lora-workbench|dist\/webview|Content Security Policy/i.test(text)),
+    ourErrors: () =>
+      errors.filter((text) => /lora-workbench|dist\/webview|Content Security Policy/i.test(text)),
     /** Requests of the panels that left this machine. */
     outside: () => outside.filter((url) => !/vscode-cdn|microsoft|open-vsx|visualstudio/.test(url)),
     async close() {
@@ -68,9 +75,15 @@ export async function openWorkbench({ settings = {}, prepare, viewport = { width
       const input = page.locator('.quick-input-widget input[type=text]');
       await input.waitFor();
       await input.fill(`>${title}`);
-      await page.locator('.quick-input-list .monaco-list-row').first().waitFor();
-      await page.waitForTimeout(250);
-      await page.keyboard.press('Enter');
+      // The best match need not be the first: "Open Run" is also the start of "Open Run Folder".
+      const rows = page.locator('.quick-input-list .monaco-list-row');
+      await rows.first().waitFor();
+      await page.waitForTimeout(400);
+      const names = await rows.evaluateAll((all) => all.map((one) => one.getAttribute('aria-label') ?? ''));
+      const exact = names.findIndex((name) => name === title || name.startsWith(`${title},`));
+      const row = rows.nth(Math.max(0, exact));
+      await row.waitFor();
+      await row.click();
     },
     /** Opens a file of the workspace by its name. */
     async open(name) {
@@ -78,7 +91,10 @@ export async function openWorkbench({ settings = {}, prepare, viewport = { width
       const input = page.locator('.quick-input-widget input[type=text]');
       await input.waitFor();
       await input.fill(name);
-      await page.locator('.quick-input-list .monaco-list-row', { hasText: name.split('/').at(-1) }).first().waitFor();
+      await page
+        .locator('.quick-input-list .monaco-list-row', { hasText: name.split('/').at(-1) })
+        .first()
+        .waitFor();
       await page.waitForTimeout(400);
       await page.keyboard.press('Enter');
     },
@@ -96,9 +112,15 @@ export async function openWorkbench({ settings = {}, prepare, viewport = { width
       }
       throw new Error(`No panel shows ${selector}.`);
     },
+    /** Chooses a colour theme as a person does; the settings' file is read only once. */
     async theme(name) {
-      const now = JSON.parse(readFileSync(settingsFile, 'utf8'));
-      writeFileSync(settingsFile, JSON.stringify({ ...now, 'workbench.colorTheme': themes[name] }, null, 2));
+      await this.command('Preferences: Color Theme');
+      const input = page.locator('.quick-input-widget input[type=text]');
+      await page.waitForTimeout(600);
+      await input.fill(labels[name]);
+      const row = page.locator('.quick-input-list .monaco-list-row', { hasText: labels[name] }).first();
+      await row.waitFor();
+      await row.click();
       await page.waitForTimeout(1500);
     },
     /** A picture of the whole window. */
@@ -120,5 +142,8 @@ export async function axe(frame) {
   );
   return violations
     .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-    .map(({ id, impact, nodes }) => `${impact} ${id}: ${nodes.map(({ html, target }) => `${target.join(' ')} ${html.slice(0, 120)}`).join(' | ')}`);
+    .map(
+      ({ id, impact, nodes }) =>
+        `${impact} ${id}: ${nodes.map(({ html, target }) => `${target.join(' ')} ${html.slice(0, 120)}`).join(' | ')}`,
+    );
 }
