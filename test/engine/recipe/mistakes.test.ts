@@ -53,13 +53,6 @@ const mistakes: [string, string, number, RegExp, RegExp][] = [
     /oft is not available in this version; available are lora, /,
     /lora, .*none/,
   ],
-  [
-    'an initialisation to come',
-    'init_lora_weights: pissa_niter_16',
-    3,
-    /not available in this version/,
-    /gaussian/,
-  ],
   ['a preset to come', 'preset: qlora', 3, /not available in this version/, /lora, .*full/],
   ['an unknown variant', 'adapter: loar', 3, /"loar" is not among lora, /, /Write lora/],
   ['an unknown schedule', 'lr_scheduler_type: cosin', 3, /not among/, /Write cosine/],
@@ -121,7 +114,7 @@ const mistakes: [string, string, number, RegExp, RegExp][] = [
     'an odd orthogonal rank',
     'init_lora_weights: orthogonal\nr: 7',
     4,
-    /needs an even r, found 7/,
+    /needs an even rank, found 7/,
     /Set r: 8/,
   ],
   [

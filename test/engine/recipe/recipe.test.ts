@@ -50,7 +50,7 @@ test('fills in the defaults', () => {
     eval_strategy: 'no',
     save_strategy: 'epoch',
     per_device_eval_batch_size: 2,
-    gradient_checkpointing: 'none',
+    gradient_checkpointing: 'selective',
     eval_dataset: [],
     resume_from_checkpoint: false,
     preset: null,
