@@ -3,24 +3,37 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { adapterFiles } from '../../src/engine/adapters/adapterFiles';
+import { convertedPlan, convertedValues } from '../../src/engine/adapters/convert';
 import { writeAdapterFolder } from '../../src/engine/adapters/peftFile';
 import { readRaw, readSafetensors, writeSafetensors } from '../../src/engine/checkpoint/safetensors';
 import { openRuntime } from '../../src/engine/session';
-import { openGolden } from '../contracts/goldenTraining';
+import { methodGoldens, openGolden, trainingGoldens } from '../contracts/goldenTraining';
 
 const steps = 20;
 const cases = ['llama-lora', 'qwen2-all-linear-rslora', 'llama-patterns-modules-to-save', 'gpt2-bias-all'];
 
+/** Runs on a changed base, saved as the converted LoRA of the original one. */
+const converted = ['llama-pissa-scaled', 'gpt2-milora', 'llama-corda-kpm'];
+
 async function main(): Promise<void> {
   const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
-  for (const name of cases) {
-    const golden = await openGolden(runtime, name, 'selective');
+  for (const name of process.argv.length > 2 ? process.argv.slice(2) : [...cases, ...converted]) {
+    const converts = converted.includes(name);
+    const golden = await openGolden(
+      runtime,
+      join(converts ? methodGoldens : trainingGoldens, name),
+      'selective',
+    );
+    const start = golden.trainer.state.readAll();
     for (let i = 0; i < steps; i++) await golden.step(i);
     const folder = join('test', 'goldens', 'roundtrip', name);
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
     const { plan, trainer, baseFolder } = golden;
-    const files = adapterFiles(plan, trainer.state.readAll(), baseFolder);
+    const values = trainer.state.readAll();
+    const files = converts
+      ? adapterFiles(convertedPlan(plan), convertedValues(plan, values, start), baseFolder)
+      : adapterFiles(plan, values, baseFolder);
     await writeAdapterFolder(join(folder, 'adapter'), files);
     // The base's own golden holds token ids that PEFT is asked about.
     const expected = await readSafetensors(join(baseFolder, 'expected.safetensors'));
