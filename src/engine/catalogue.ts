@@ -81,6 +81,42 @@ export const catalogue: RecipeCatalogue = {
       values: { adapter: 'lora', loraplus_lr_ratio: 16, learning_rate: 1e-4 },
     },
     {
+      id: 'pissa',
+      label: 'PiSSA: LoRA that starts at the largest directions of the weights',
+      summary: 'The loss falls faster from the first steps; saved as a LoRA of twice the rank.',
+      values: { adapter: 'lora', init_lora_weights: 'pissa_niter_16', r: 16, lora_alpha: 16 },
+    },
+    {
+      id: 'milora',
+      label: 'MiLoRA: LoRA that starts at the smallest directions of the weights',
+      summary: 'Forgets less of what the model knows; saved as a LoRA of twice the rank.',
+      values: { adapter: 'lora', init_lora_weights: 'milora', r: 16, lora_alpha: 16 },
+    },
+    {
+      id: 'olora',
+      label: 'OLoRA: LoRA that starts from an orthonormal basis',
+      summary: 'A QR decomposition of every weight, computed in a moment.',
+      values: { adapter: 'lora', init_lora_weights: 'olora', r: 16, lora_alpha: 16 },
+    },
+    {
+      id: 'corda',
+      label: 'CorDA: LoRA that starts where the data uses the weights most',
+      summary: 'Looks at 256 examples first; corda_method: kpm preserves what they need instead.',
+      values: { adapter: 'lora', init_lora_weights: 'corda', r: 16, lora_alpha: 16 },
+    },
+    {
+      id: 'eva',
+      label: 'EVA: LoRA along the principal directions of the data',
+      summary: 'Looks at the data first and gives more rank to modules whose inputs vary more.',
+      values: { adapter: 'lora', init_lora_weights: 'eva' },
+    },
+    {
+      id: 'loftq',
+      label: 'LoftQ: LoRA that makes up for a 4-bit base',
+      summary: 'Trains on the NF4 values of the weights, from a start that corrects much of their error.',
+      values: { adapter: 'lora', init_lora_weights: 'loftq', r: 16, lora_alpha: 16 },
+    },
+    {
       id: 'full',
       label: 'Full fine-tuning',
       summary: 'Trains every weight, at a tenth of the learning rate.',
