@@ -325,6 +325,11 @@ export class RunCharts {
         }),
       );
     });
+    const lowest = history.evals.reduce<(typeof history.evals)[number] | undefined>(
+      (best, one) => (best === undefined || one.loss < best.loss ? one : best),
+      undefined,
+    );
+    const bestStep = lowest?.step;
     const epochs = stepsPerEpoch > 0 ? Math.min(12, Math.floor(to / stepsPerEpoch)) : 0;
     this.#loss.draw(sets, {
       to,
@@ -334,10 +339,7 @@ export class RunCharts {
           x: (i + 1) * stepsPerEpoch,
           label: `epoch ${i + 2}`,
         })).filter(({ x }) => x < to),
-        ticks: history.checkpoints.map(({ step }) => ({
-          x: step,
-          best: history.evals.some((one) => one.step === step && one.best),
-        })),
+        ticks: history.checkpoints.map(({ step }) => ({ x: step, best: step === bestStep })),
       },
     });
     for (const { chart, values } of this.#small)

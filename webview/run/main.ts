@@ -470,6 +470,9 @@ port.on('run', (next) => {
   if (next.updatedAt !== view?.updatedAt)
     lastHeard = next.updatedAt === null ? Date.now() : Math.min(Date.now(), Date.parse(next.updatedAt));
   view = next;
+  // Words and figures at once, charts with the next frame.
+  drawHead(head, next, { command, silentMs: Date.now() - lastHeard });
+  drawStats(next, history() ?? new RunHistory(next.id, next.name));
   redraw();
 });
 port.on('log', ({ id, name, reset, part }) => {

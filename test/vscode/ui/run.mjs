@@ -151,17 +151,15 @@ const openRun = async (name) => {
     await page.locator('.activitybar .action-item a[aria-label^="LoRA Workbench"]').first().click();
   await tree.waitFor();
   await tree.click();
-  for (let turn = 0; turn < 100; turn++) {
-    const frame = await w.panel('main.lw .rn-stats', 30_000);
-    if (
-      (
-        await frame
-          .locator('.rn-head h1')
-          .innerText()
-          .catch(() => '')
-      ).includes(name)
-    )
-      return frame;
+  // Pages that are hidden keep their frames.
+  for (let turn = 0; turn < 200; turn++) {
+    for (const frame of page.frames()) {
+      const title = await frame
+        .locator('main.lw .rn-head h1')
+        .innerText({ timeout: 300 })
+        .catch(() => '');
+      if (title.trim() === name) return frame;
+    }
     await page.waitForTimeout(100);
   }
   throw new Error(`The page of ${name} did not open.`);
