@@ -21,6 +21,7 @@ import { forecast } from '../../src/engine/estimate/forecast';
 import { BaseWeights } from '../../src/engine/execution/baseWeights';
 import { Evaluator, uploadParameters } from '../../src/engine/execution/evaluator';
 import { Stepper } from '../../src/engine/generate/stepper';
+import { inspectAdapter } from '../../src/engine/inspect/adapter';
 import { type Model, modelTensors } from '../../src/engine/models/architecture';
 import { modelFromConfig } from '../../src/engine/models/registry';
 import { Random } from '../../src/engine/random';
@@ -283,6 +284,8 @@ async function saves(variant: Variant, scenario: Scenario): Promise<void> {
   const name = `${variant.id} ${scenario.name}`.replace(/\W+/g, '-');
   const folder = join(scratch, name);
   await writeResult(folder, { plan, values, baseFolder: checkpoint.folder }, []);
+  const inspected = await inspectAdapter(folder);
+  assert.deepEqual([inspected.kind, inspected.problems], ['adapter', []]);
   const loaded = await loadAdapter(folder, model);
   assert.deepEqual(
     new Map([...loaded.values].sort()),

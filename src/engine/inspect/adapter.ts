@@ -1,8 +1,18 @@
 // Looks at a PEFT adapter without its base model: settings, tensors with their norms, how far every module moved.
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Problem } from '../../protocol/errors';
 import type { InspectedTensor, InspectResult } from '../../protocol/trainer';
 import { matchModules } from '../adapters/match';
-import { type AdapterTensor, readAdapterFolder } from '../adapters/peftFile';
+import { settingsOfState } from '../adapters/nativeState';
+import {
+  type AdapterTensor,
+  locateAdapter,
+  nativeStateName,
+  nativeWeightsName,
+  readAdapterFolder,
+  readTensors,
+} from '../adapters/peftFile';
 import { parseName } from '../adapters/peftNames';
 import { variantOf } from '../adapters/registry';
 import { type AdapterSettings, settingsOfPeft } from '../adapters/settings';
@@ -10,6 +20,8 @@ import type { Site } from '../adapters/variant';
 import { findNonFinite } from '../checkpoint/finite';
 import { shownName } from '../checkpoint/safetensorsHeader';
 import { elements } from '../dtype';
+import { AdapterError } from '../errors';
+import { readJsonObject } from '../files/json';
 import { frobeniusNorm, productNorm } from './norms';
 
 /** Below this share of ‖A‖·‖B‖ a product is rounding alone: orthogonal starts have BA = 0 with both factors there. */
@@ -17,6 +29,10 @@ const still = 1e-6;
 
 /** Lists ΔW of every module (`ΔW <path>`) before the file's tensors. */
 export async function inspectAdapter(path: string): Promise<InspectResult> {
+  const located = await locateAdapter(path);
+  const names = await readdir(located).catch((): string[] => []);
+  // The method's own settings and tensors say more than the LoRA that stands beside them.
+  if (names.includes(nativeStateName)) return inspectNative(located);
   const { folder, config, tensors, warnings } = await readAdapterFolder(path, { acceptsBaseChange: true });
   const problems: Problem[] = warnings.map((message) => ({ where: folder, message }));
   const values = new Map<string, Float32Array>();
@@ -90,6 +106,49 @@ export async function inspectAdapter(path: string): Promise<InspectResult> {
       })),
       ...listed,
     ],
+    problems,
+  };
+}
+
+/** An adapter whose method PEFT does not have. */
+async function inspectNative(folder: string): Promise<InspectResult> {
+  const where = join(folder, nativeStateName);
+  const remedy = 'Save the adapter again, or take the folder from where it came from.';
+  const settings = settingsOfState(
+    await readJsonObject(where, { ErrorClass: AdapterError, prefix: 'adapter-state', remedy }),
+    where,
+  );
+  const tensors = await readTensors(join(folder, nativeWeightsName));
+  const problems: Problem[] = [];
+  const listed: InspectedTensor[] = [];
+  for (const { name, dtype, shape, read } of tensors.values()) {
+    const data = await read();
+    const bad = findNonFinite(data);
+    if (bad) {
+      problems.push({
+        where: shownName(name),
+        message: `holds ${bad.nan} NaN and ${bad.infinite} infinite values, the first at element ${bad.firstIndex}`,
+        remedy: 'Take an earlier checkpoint of the run, or the adapter from its source again.',
+      });
+    }
+    listed.push({ name, dtype, shape, norm: bad ? null : frobeniusNorm(data) });
+  }
+  const parameters = [...tensors.values()].reduce((sum, { shape }) => sum + elements(shape), 0);
+  const shown = (value: unknown): string | number | boolean | null =>
+    typeof value === 'number' || typeof value === 'boolean' || value === null ? value : String(value);
+  return {
+    kind: 'adapter',
+    path: folder,
+    summary: `${variantOf(settings.adapter).entry.label.split(':')[0]} adapter, r ${settings.r}, ${tensors.size} tensors, ${parameters} parameters`,
+    facts: {
+      adapter: settings.adapter,
+      r: settings.r,
+      lora_alpha: settings.lora_alpha,
+      target_modules: shown(settings.target_modules),
+      ...Object.fromEntries(Object.entries(settings.settings).map(([key, value]) => [key, shown(value)])),
+      parameters,
+    },
+    tensors: listed,
     problems,
   };
 }
