@@ -11,8 +11,11 @@ import { readAdapterFolder, writeAdapterFolder } from '../../../src/engine/adapt
 import { planAdapter } from '../../../src/engine/adapters/plan';
 import type { StepAccess } from '../../../src/engine/adapters/variant';
 import { openCheckpoint } from '../../../src/engine/checkpoint/folder';
+import { BaseWeights } from '../../../src/engine/execution/baseWeights';
 import { modelFromConfig } from '../../../src/engine/models/registry';
 import { Random } from '../../../src/engine/random';
+import { openRuntime } from '../../../src/engine/session';
+import { Trainer } from '../../../src/engine/train/trainer';
 import { adapterSettings, randomValues } from '../../contracts/randomAdapter';
 
 const own = {
@@ -133,4 +136,70 @@ test('a file holds the kept triplets only, and gives the same adapter back', asy
 test('a schedule without room for changes is refused', async () => {
   const { settings, sites } = await planned({ tinit: 10, tfinal: 20 });
   assert.throws(() => new AdaLoraBudget(sites, settings, total), /leave none for changing the ranks/);
+});
+
+test('the orthogonality loss counts once a step, however many micro-batches it has', async () => {
+  const { model, plan, settings } = await planned();
+  const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+  const checkpoint = await openCheckpoint(join('test', 'goldens', 'models', 'llama-plain'));
+  const weights = BaseWeights.of(runtime, checkpoint, model);
+  const ids = Int32Array.from({ length: 16 }, (_, i) => (7 * i) % model.vocabularySize);
+  const batch = (from: number, rows: number) => {
+    const own = ids.subarray(from * 8, (from + rows) * 8);
+    return {
+      rows,
+      length: 8,
+      ids: own,
+      targets: own.map((id) => (id + 1) % model.vocabularySize),
+      positions: own.map((_, i) => i % 8),
+      segments: new Int32Array(own.length).fill(1),
+      trainedTokens: own.length,
+      tokens: own.length,
+      sourceRows: [],
+    };
+  };
+  const gradients = async (parts: readonly (readonly [number, number])[]) => {
+    const trainer = await Trainer.create({
+      runtime,
+      model,
+      weights,
+      plan,
+      largestBatchTokens: 16,
+      settings: {
+        optim: 'adamw',
+        weight_decay: 0,
+        adam_beta1: 0.9,
+        adam_beta2: 0.999,
+        adam_epsilon: 1e-8,
+        max_grad_norm: 1,
+        settings: settings.settings,
+        seed: 1,
+        packing: false,
+        gradient_accumulation_steps: parts.length,
+        gradient_checkpointing: 'none',
+      },
+    });
+    trainer.state.writeAll(randomValues(plan, 0.1));
+    let extra = 0;
+    for (const [i, [from, rows]] of parts.entries())
+      extra += (await trainer.accumulate(batch(from, rows), 16, i > 0, i, parts.length)).extra;
+    const found = trainer.state.readAll('gradient');
+    trainer.release();
+    return { extra, found };
+  };
+  const [whole, split] = [
+    await gradients([[0, 2]]),
+    await gradients([
+      [0, 1],
+      [1, 1],
+    ]),
+  ];
+  assert.ok(whole.extra > 0.1);
+  assert.ok(Math.abs(whole.extra - split.extra) < 1e-5 * whole.extra);
+  for (const [name, gradient] of whole.found)
+    split.found.get(name)!.forEach((value, i) => {
+      assert.ok(Math.abs(value - gradient[i]!) < 1e-5, `${name}[${i}] is ${value}, not ${gradient[i]}`);
+    });
+  weights.release();
+  await runtime.close();
 });
