@@ -338,7 +338,7 @@ export class RunCharts {
         lines: Array.from({ length: epochs }, (_, i) => ({
           x: (i + 1) * stepsPerEpoch,
           label: `epoch ${i + 2}`,
-        })).filter(({ x }) => x < to),
+        })).filter(({ x }) => x < to / 1.03),
         ticks: history.checkpoints.map(({ step }) => ({ x: step, best: step === bestStep })),
       },
     });

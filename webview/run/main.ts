@@ -223,16 +223,21 @@ function draw(): void {
   drawStats(view, own);
   if (kept.tab === 'charts') {
     drawLegend(others);
-    drawn.draw(own, others, shownSeries(), view.totalSteps ?? 0, view.plan?.stepsPerEpoch ?? 0);
+    // What a run that ended did not do needs no room.
+    const planned = isLive(view.state) ? (view.totalSteps ?? 0) : Math.ceil(1.02 * own.lastStep);
+    drawn.draw(own, others, shownSeries(), planned, view.plan?.stepsPerEpoch ?? 0);
     canvases.loss.setAttribute('aria-label', sentence(view, own));
     const last = newest(own);
     fill(smallHead.rate, last.rate);
     fill(smallHead.norm, last.norm);
     fill(smallHead.speed, last.speed);
     empty.hidden = own.step.length > 0 || others.length > 0;
-    empty.textContent = isLive(view.state)
-      ? (view.phase ?? 'Waiting for the first step')
-      : 'This run ended before its first step.';
+    empty.textContent =
+      !histories.has(view.id) && view.folder !== null
+        ? 'Reading the log'
+        : isLive(view.state)
+          ? (view.phase ?? 'Waiting for the first step')
+          : 'This run ended before its first step.';
     if (table.hasAttribute('open')) fill(tablePlace, lossTable(own));
     drawMemory(view);
     fill(events, el('h2', {}, 'Events'), eventRows(own.events.slice(-12).reverse()));
