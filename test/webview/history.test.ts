@@ -51,6 +51,8 @@ test('a resumed run drops what it had left behind', () => {
   assert.deepEqual(history.step, [1, 2, 3]);
   assert.deepEqual(history.loss, [1, 2, 30]);
   assert.equal(history.evals.length, 0);
+  const waiting = historyOf([started(null), ...[1, 2, 3].map((step) => stepEvent(step, step)), started(1)]);
+  assert.deepEqual(waiting.step, [1], 'before the first new step, too');
 });
 
 test('a loss that is no number leaves a gap and does not spoil the average', () => {
