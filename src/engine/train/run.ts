@@ -1,40 +1,29 @@
 // A whole run, straight through: read everything and check it, compile, train, evaluate, save, finish. The order below is the
-// order in which things happen; each part is a file of its own.
-import { createHash } from 'node:crypto';
+// order in which things happen; each part is a file of its own. Over 400 lines because the steps of a run share its state.
 import type { Recipe } from '../../protocol/recipe';
-import type { CheckpointReason, PlanFacts, TrainResult } from '../../protocol/run';
+import type { CheckpointReason, TrainResult } from '../../protocol/run';
 import type { EngineHost, TrainParams } from '../../protocol/trainer';
 import { convertedPlan, convertedValues, type StartFactors } from '../adapters/convert';
 import { withLoraPlusRates } from '../adapters/loraPlus';
-import { type AdapterPlan, planAdapter } from '../adapters/plan';
+import { planAdapter } from '../adapters/plan';
 import type { AdapterSettings } from '../adapters/settings';
 import { catalogue } from '../catalogue';
-import { requireFinite } from '../checkpoint/finite';
-import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
-import {
-  type Batch,
-  type Example,
-  loadTokenizer,
-  type PreparedData,
-  planBatches,
-  prepareData,
-  type Tokenizer,
-} from '../data';
-import { elements } from '../dtype';
-import { RunError, SessionError, UserError } from '../errors';
-import { forecast } from '../estimate/forecast';
-import { BaseWeights, tensorsOf } from '../execution/baseWeights';
+import { type Batch, planBatches } from '../data';
+import { SessionError, UserError } from '../errors';
+
+import { BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
-import { Generator } from '../generate/generator';
-import { type Model, modelTensors } from '../models/architecture';
-import { modelFromConfig } from '../models/registry';
 import { learningRateAt } from '../optim/schedule';
 import { formatRecipe } from '../recipe/format';
 import { RunRecorder } from '../run/recorder';
 import { RunFolder } from '../run/runFolder';
 import type { Runtime } from '../session';
 import { Calendar, isDue } from './calendar';
+import { cancelled, gradientZero, notFinite } from './failures';
+import { batchOptions, type Inputs, readInputs } from './inputs';
+import { openingRemarks, planFacts, trainableParameters } from './opening';
 import { isAdapter, type Trained, writeResult } from './output';
+import { SampleWriter } from './samples';
 import { type Progress, readSnapshot, restoreParameters, writeSnapshot } from './snapshot';
 import { SpeedMeter } from './speed';
 import { type PreparedStart, prepareStart, restoreStart, startFactors } from './start';
@@ -57,50 +46,6 @@ export async function train({ recipe, notes }: TrainParams, host: EngineHost): P
   }
 }
 
-/** Everything a run reads, checked before anything is written. */
-interface Inputs {
-  checkpoint: Checkpoint;
-  model: Model;
-  plan: AdapterPlan;
-  tokenizer: Tokenizer;
-  data: PreparedData;
-  /** Digest of the training examples in order. */
-  dataDigest: string;
-}
-
-async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inputs> {
-  const report = (phase: 'reading' | 'tokenizing', message: string): void =>
-    host.emit({ type: 'progress', phase, message, fraction: null, time: new Date().toISOString() });
-  report('reading', 'Reading the checkpoint');
-  const checkpoint = await openCheckpoint(recipe.model);
-  const model = modelFromConfig(checkpoint.config);
-  tensorsOf(checkpoint, model);
-  const plan = withLoraPlusRates(planAdapter(model, recipe), recipe);
-  const tokenizer = await loadTokenizer(checkpoint.folder);
-  report('tokenizing', 'Reading and tokenizing the data');
-  const data = await prepareData({
-    tokenizer,
-    dataset: recipe.dataset.map(({ path, columns }) => ({ path, columns })),
-    ...(recipe.eval_dataset.length > 0
-      ? { eval_dataset: recipe.eval_dataset.map(({ path, columns }) => ({ path, columns })) }
-      : { val_size: recipe.val_size }),
-    seed: recipe.data_seed,
-    max_length: Math.min(recipe.max_length, model.maxPositions),
-    truncation: recipe.truncation,
-    train_on: recipe.train_on,
-    model_vocab_size: model.vocabularySize,
-    text_split: recipe.text_split,
-    ...(recipe.chat_template ? { chat_template: recipe.chat_template } : {}),
-  });
-  return { checkpoint, model, plan, tokenizer, data, dataDigest: digest(data.train) };
-}
-
-function digest(examples: readonly Example[]): string {
-  const hash = createHash('sha256');
-  for (const { ids, trained } of examples) hash.update(ids).update(trained);
-  return hash.digest('hex');
-}
-
 /** The run's folder: a new one, or with `resume_from_checkpoint` the old one and the checkpoint to go on from. */
 async function openFolder(recipe: Recipe): Promise<{ folder: RunFolder; from: string | null }> {
   if (recipe.resume_from_checkpoint === false) {
@@ -109,9 +54,6 @@ async function openFolder(recipe: Recipe): Promise<{ folder: RunFolder; from: st
   const { folder, checkpoint } = RunFolder.resume(recipe.output_dir, recipe.resume_from_checkpoint);
   return { folder, from: checkpoint.path };
 }
-
-/** New tokens of a sample. */
-const sampleTokens = 64;
 
 /** The optimizer's loop over one set of inputs. */
 class Run {
@@ -130,7 +72,7 @@ class Run {
   #evalLoss: number | null = null;
   #trainer!: Trainer;
   #weights!: BaseWeights;
-  #generator: Generator | undefined;
+  #samples: SampleWriter | undefined;
   #recorder!: RunRecorder;
   /** What the base lost at the start, where the initialisation takes it from there. */
   #start: StartFactors | undefined;
@@ -142,19 +84,7 @@ class Run {
     private readonly runtime: Runtime,
     private readonly host: EngineHost,
   ) {
-    this.#calendar = new Calendar(
-      inputs.data.train,
-      {
-        per_device_train_batch_size: recipe.per_device_train_batch_size,
-        max_length: Math.min(recipe.max_length, inputs.model.maxPositions),
-        packing: recipe.packing,
-        pad_to_multiple_of: inputs.model.lengthDependent ? 1 : 32,
-        shuffle: recipe.shuffle,
-        seed: recipe.data_seed,
-        pad_token_id: inputs.tokenizer.padId,
-      },
-      recipe,
-    );
+    this.#calendar = new Calendar(inputs.data.train, batchOptions(recipe, inputs, 'train'), recipe);
   }
 
   async go(from: string | null, notes: readonly string[]): Promise<TrainResult> {
@@ -190,7 +120,12 @@ class Run {
       if (this.host.cancelRequested) this.#trainer.cancel();
     }, 50);
     try {
-      this.#announce(from, [...notes, ...inputs.data.report.notes, ...startNotes], warnings);
+      const resumedFromStep = from ? this.#progress.step : null;
+      const facts = planFacts(recipe, this.inputs, this.runtime.device.kind, this.#calendar);
+      const run = this.folder.path;
+      this.#recorder.emit({ type: 'run-started', run, pid: process.pid, plan: facts, resumedFromStep });
+      for (const event of openingRemarks(recipe, this.inputs, [...notes, ...startNotes], warnings))
+        this.#recorder.emit(event);
       return await this.#loop();
     } catch (error) {
       if (error instanceof SessionError && error.code === 'run-cancelled') return this.#cancelled();
@@ -199,7 +134,7 @@ class Run {
     } finally {
       clearInterval(watch);
       this.#recorder.close();
-      this.#generator?.release();
+      this.#samples?.release();
       this.#trainer.release();
       weights.release();
     }
@@ -218,7 +153,7 @@ class Run {
       packing: recipe.packing,
       batches: () => this.#calendar.plan(0).from(0),
       onProgress: (message: string) => {
-        if (this.host.cancelRequested) throw cancelledBefore();
+        if (this.host.cancelRequested) throw cancelled(null, null);
         this.host.emit({
           type: 'progress',
           phase: 'reading',
@@ -298,7 +233,7 @@ class Run {
     const gradNorm = await this.#trainer.update(step, learningRate);
     if (!Number.isFinite(gradNorm))
       throw await this.#notFinite(`The loss is ${loss}, but its gradient is not finite`, step, batches);
-    if (gradNorm === 0) throw this.#dead(step);
+    if (gradNorm === 0) throw gradientZero(step);
 
     const seconds = (performance.now() - started) / 1000;
     const tokens = batches.reduce((sum, batch) => sum + batch.tokens, 0);
@@ -333,19 +268,7 @@ class Run {
   async #evaluate(): Promise<boolean> {
     const { recipe, inputs } = this;
     const progress = this.#progress;
-    const plan = planBatches(
-      inputs.data.eval,
-      {
-        per_device_train_batch_size: recipe.per_device_eval_batch_size,
-        max_length: Math.min(recipe.max_length, inputs.model.maxPositions),
-        packing: recipe.packing,
-        pad_to_multiple_of: inputs.model.lengthDependent ? 1 : 32,
-        shuffle: false,
-        seed: recipe.data_seed,
-        pad_token_id: inputs.tokenizer.padId,
-      },
-      0,
-    );
+    const plan = planBatches(inputs.data.eval, batchOptions(recipe, inputs, 'eval'), 0);
     let sum = 0;
     let tokens = 0;
     for (const batch of plan.from(0)) {
@@ -376,32 +299,22 @@ class Run {
     return best;
   }
 
-  /** Continues the recipe's prompts with the model as it is now, greedily: how the writing changes. */
   async #writeSamples(): Promise<void> {
-    const { sample_prompts: prompts, seed } = this.recipe;
-    if (prompts.length === 0) return;
-    const { model, tokenizer } = this.inputs;
-    this.#generator ??= new Generator({
-      runtime: this.runtime,
-      model,
-      weights: this.#weights,
-      live: this.#trainer.parameters,
-    });
-    const ids = prompts.map((prompt) => tokenizer.encode(prompt));
-    const continuations = await this.#generator.generate(ids, {
-      maxNewTokens: sampleTokens,
-      temperature: 0,
-      topP: 1,
-      topK: 0,
-      seed,
-      eosIds: tokenizer.eosIds,
-      cancelled: () => this.host.cancelRequested,
-    });
-    continuations.forEach((continuation, i) => {
-      const stream = tokenizer.stream();
-      const text = continuation.ids.map((id) => stream.push(id)).join('') + stream.end();
-      this.#recorder.emit({ type: 'sample', step: this.#progress.step, prompt: prompts[i]!, text });
-    });
+    const { recipe, inputs } = this;
+    if (recipe.sample_prompts.length === 0) return;
+    this.#samples ??= new SampleWriter(
+      {
+        runtime: this.runtime,
+        model: inputs.model,
+        weights: this.#weights,
+        live: this.#trainer.parameters,
+      },
+      inputs.tokenizer,
+      recipe.sample_prompts,
+      recipe.seed,
+    );
+    for (const sample of await this.#samples.write(() => this.host.cancelRequested))
+      this.#recorder.emit({ type: 'sample', step: this.#progress.step, ...sample });
   }
 
   #shouldStopEarly(): boolean {
@@ -451,12 +364,7 @@ class Run {
   #cancelled(): never {
     const checkpoint = this.folder.newestCheckpoint()?.path ?? null;
     this.#recorder.emit({ type: 'stopped', step: this.#progress.step, checkpoint, result: null });
-    throw new RunError({
-      code: 'run-cancelled',
-      message: `The run was cancelled after step ${this.#progress.step}.`,
-      remedy: checkpoint ? 'Go on from its last checkpoint with --resume.' : 'Start it again.',
-      facts: { step: this.#progress.step, checkpoint },
-    });
+    throw cancelled(this.#progress.step, checkpoint);
   }
 
   async #finish(reason: 'complete' | 'early-stopping'): Promise<TrainResult> {
@@ -517,78 +425,15 @@ class Run {
     };
   }
 
-  #announce(from: string | null, notes: readonly string[], warnings: readonly string[]): void {
-    const { recipe, inputs } = this;
-    const { plan, model, data } = inputs;
-    const facts: PlanFacts = {
-      modelType: model.modelType,
-      device: this.runtime.device.kind,
-      dtype: 'float32',
-      adapter: recipe.adapter,
-      trainableParameters: trainableParameters(plan),
-      totalParameters: modelTensors(model).reduce((sum, tensor) => sum + elements(tensor.shape), 0),
-      adaptedModules: plan.sites.size,
-      trainExamples: data.train.length,
-      evalExamples: data.eval.length,
-      trainedTokensPerEpoch: data.report.trainedTokens,
-      totalSteps: this.#calendar.totalSteps,
-      stepsPerEpoch: this.#calendar.stepsPerEpoch,
-      effectiveBatchSize: recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps,
-      predictedPeakBytes: forecast(model, recipe, plan).totalBytes,
-    };
-    const resumedFromStep = from ? this.#progress.step : null;
-    this.#recorder.emit({
-      type: 'run-started',
-      run: this.folder.path,
-      pid: process.pid,
-      plan: facts,
-      resumedFromStep,
-    });
-    for (const message of notes) this.#recorder.emit({ type: 'note', message });
-    for (const message of warnings) this.#recorder.emit({ type: 'warning', message });
-    for (const { setting, entry, nearest } of plan.unmatched) {
-      this.#recorder.emit({
-        type: 'warning',
-        message: `${setting}: ${entry} matches no module of this model.`,
-        ...(nearest.length > 0 ? { remedy: `Write ${nearest.join(' or ')}.` } : {}),
-      });
-    }
-    if (recipe.max_length > model.maxPositions) {
-      this.#recorder.emit({
-        type: 'note',
-        message: `max_length ${recipe.max_length} is more than the model's ${model.maxPositions} positions; ${model.maxPositions} is used.`,
-      });
-    }
-  }
-
   #epoch(): number {
     return this.#progress.epoch + this.#progress.batch / this.#calendar.plan(this.#progress.epoch).count;
   }
 
-  async #notFinite(what: string, step: number, batches: readonly Batch[]): Promise<UserError> {
-    // The checkpoint itself may be the cause, at any step: a token's row is read when the token first comes.
-    await requireFinite(this.inputs.checkpoint.tensors.values());
-    const rows = batches.flatMap((batch) => batch.sourceRows.map(({ file, row }) => `${file}:${row}`));
-    const last = this.folder.newestCheckpoint();
-    return new RunError({
-      code: 'loss-not-finite',
-      message: `${what} at step ${step}. Rows of the batch: ${rows.slice(0, 16).join(', ')}${rows.length > 16 ? ', …' : ''}. ${
-        last ? `The last good checkpoint is ${last.path}.` : 'There is no checkpoint yet.'
-      }`,
-      remedy: last
-        ? `Resume with --resume and a lower learning_rate than ${this.recipe.learning_rate}.`
-        : `Start again with a lower learning_rate than ${this.recipe.learning_rate}.`,
-      facts: { step, checkpoint: last?.path ?? null },
-    });
-  }
-
-  #dead(step: number): RunError {
-    return new RunError({
-      code: 'gradient-zero',
-      message: `The gradient of every trained tensor is exactly zero at step ${step}: nothing is being learned.`,
-      remedy:
-        'Check that init_lora_weights does not start both factors at zero and that the data has trained tokens.',
-      facts: { step },
+  #notFinite(what: string, step: number, batches: readonly Batch[]): Promise<UserError> {
+    return notFinite(what, step, batches, {
+      checkpoint: this.inputs.checkpoint,
+      newest: this.folder.newestCheckpoint()?.path ?? null,
+      learningRate: this.recipe.learning_rate,
     });
   }
 
@@ -603,18 +448,6 @@ class Run {
       // The disk may be what failed; the error itself reaches the caller.
     }
   }
-}
-
-function cancelledBefore(): RunError {
-  return new RunError({
-    code: 'run-cancelled',
-    message: 'The run was cancelled before its first step.',
-    remedy: 'Start it again.',
-  });
-}
-
-function trainableParameters(plan: AdapterPlan): number {
-  return plan.tensors.reduce((sum, tensor) => sum + (tensor.frozen ? 0 : elements(tensor.shape)), 0);
 }
 
 /** Peak resident memory of this process, in bytes: mapped weights that were touched count. */

@@ -1,0 +1,87 @@
+// Everything a run reads, checked before anything is written: checkpoint, model, adapter plan, tokenizer, data.
+import { createHash } from 'node:crypto';
+import type { Recipe } from '../../protocol/recipe';
+import type { EngineHost } from '../../protocol/trainer';
+import { withLoraPlusRates } from '../adapters/loraPlus';
+import { type AdapterPlan, planAdapter } from '../adapters/plan';
+import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
+import {
+  type BatchOptions,
+  type DataOptions,
+  type Example,
+  loadTokenizer,
+  type PreparedData,
+  prepareData,
+  type Tokenizer,
+} from '../data';
+import { tensorsOf } from '../execution/baseWeights';
+import type { Model } from '../models/architecture';
+import { modelFromConfig } from '../models/registry';
+
+export interface Inputs {
+  checkpoint: Checkpoint;
+  model: Model;
+  plan: AdapterPlan;
+  tokenizer: Tokenizer;
+  data: PreparedData;
+  /** Digest of the training examples in order. */
+  dataDigest: string;
+}
+
+/** Reads and checks everything; raises UserError for whatever a person can mend. */
+export async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inputs> {
+  const report = (phase: 'reading' | 'tokenizing', message: string): void =>
+    host.emit({ type: 'progress', phase, message, fraction: null, time: new Date().toISOString() });
+  report('reading', 'Reading the checkpoint');
+  const checkpoint = await openCheckpoint(recipe.model);
+  const model = modelFromConfig(checkpoint.config);
+  tensorsOf(checkpoint, model);
+  const plan = withLoraPlusRates(planAdapter(model, recipe), recipe);
+  const tokenizer = await loadTokenizer(checkpoint.folder);
+  report('tokenizing', 'Reading and tokenizing the data');
+  const data = await prepareData(dataOptions(recipe, model, tokenizer));
+  return { checkpoint, model, plan, tokenizer, data, dataDigest: digest(data.train) };
+}
+
+/** A recipe's data settings, for a model and its tokenizer. */
+export function dataOptions(recipe: Recipe, model: Model, tokenizer: Tokenizer): DataOptions {
+  return {
+    tokenizer,
+    dataset: recipe.dataset.map(({ path, columns }) => ({ path, columns })),
+    ...(recipe.eval_dataset.length > 0
+      ? { eval_dataset: recipe.eval_dataset.map(({ path, columns }) => ({ path, columns })) }
+      : { val_size: recipe.val_size }),
+    seed: recipe.data_seed,
+    max_length: Math.min(recipe.max_length, model.maxPositions),
+    truncation: recipe.truncation,
+    train_on: recipe.train_on,
+    model_vocab_size: model.vocabularySize,
+    text_split: recipe.text_split,
+    ...(recipe.chat_template ? { chat_template: recipe.chat_template } : {}),
+  };
+}
+
+/** How a recipe's examples are laid out in batches; evaluation keeps the order of the file. */
+export function batchOptions(
+  recipe: Recipe,
+  { model, tokenizer }: Pick<Inputs, 'model' | 'tokenizer'>,
+  purpose: 'train' | 'eval',
+): BatchOptions {
+  return {
+    per_device_train_batch_size:
+      purpose === 'train' ? recipe.per_device_train_batch_size : recipe.per_device_eval_batch_size,
+    max_length: Math.min(recipe.max_length, model.maxPositions),
+    packing: recipe.packing,
+    // Frequencies that follow the length would change with the padding.
+    pad_to_multiple_of: model.lengthDependent ? 1 : 32,
+    shuffle: purpose === 'train' && recipe.shuffle,
+    seed: recipe.data_seed,
+    pad_token_id: tokenizer.padId,
+  };
+}
+
+function digest(examples: readonly Example[]): string {
+  const hash = createHash('sha256');
+  for (const { ids, trained } of examples) hash.update(ids).update(trained);
+  return hash.digest('hex');
+}
