@@ -93,26 +93,19 @@ export class TrainingAttention {
   #buildMask(block: Block, firstKey: number, window: number | undefined): Value {
     const { b } = this;
     const [count, keys] = [block.end - block.start, block.end - firstKey];
-    const visible = (q: number, k: number): boolean => k <= q && (window === undefined || q - k < window);
-    const at = <T>(pick: (seen: boolean) => T): T[] =>
-      Array.from({ length: count * keys }, (_, i) =>
-        pick(visible(block.start + Math.floor(i / keys), firstKey + (i % keys))),
-      );
+    const visible = new Uint8Array(count * keys);
+    for (let q = 0; q < count; q++) {
+      const position = block.start + q;
+      const from = Math.max(firstKey, window === undefined ? 0 : position - window + 1);
+      for (let k = from; k <= position; k++) visible[q * keys + k - firstKey] = 1;
+    }
     if (!this.segments) {
-      return b.constant(
-        'float32',
-        [count, keys],
-        Float32Array.from(at((seen) => (seen ? 0 : masked))),
-        'causal_mask',
-      );
+      const added = new Float32Array(count * keys);
+      for (let i = 0; i < added.length; i++) added[i] = visible[i] ? 0 : masked;
+      return b.constant('float32', [count, keys], added, 'causal_mask');
     }
     const none: Record<string, never> = {};
-    const causal = b.constant(
-      'bool',
-      [1, 1, 1, count, keys],
-      Uint8Array.from(at((seen) => (seen ? 1 : 0))),
-      'causal',
-    );
+    const causal = b.constant('bool', [1, 1, 1, count, keys], visible, 'causal');
     const mine = b.reshape(b.slice(this.segments, 1, block.start, block.end), [this.rows, 1, 1, count, 1]);
     const theirs = b.reshape(b.slice(this.segments, 1, firstKey, block.end), [this.rows, 1, 1, 1, keys]);
     const together = b.op('And', [b.op('Equal', [mine, theirs], none), causal], none);
