@@ -206,7 +206,7 @@ function drawState(): void {
         ),
   );
   const templates: [string, string][] = [
-    ['', "the model's"],
+    ['', 'its own'],
     ...(settings.template === null
       ? []
       : ([['.', settings.templateName || 'another']] as [string, string][])),

@@ -378,6 +378,12 @@ function token(segment: LensSegment, i: number, offset: number): (Node | null)[]
       class: `tk ${kind}${special ? ' sp' : ''}${segment.ends.includes(i) ? ' eos' : ''}${text === '' ? ' part' : ''}`,
       role: 'option',
       'aria-selected': 'false',
+      'aria-label':
+        text.trim() === ''
+          ? text === ''
+            ? 'part of a character'
+            : `white space ${JSON.stringify(text)}`
+          : undefined,
       tabindex: '-1',
       dataset: { at: String(offset + i) },
     },

@@ -202,7 +202,9 @@ class LensView implements vscode.Disposable {
   #useRecipe(path: string | null): void {
     this.#recipe = path;
     const recipe = this.#recipes.find((found) => found.path === path)?.recipe;
-    const [model] = this.services.library.contents.models;
+    const { models } = this.services.library.contents;
+    // One without a tokenizer shows nothing.
+    const model = models.find(({ problems }) => problems.length === 0) ?? models[0];
     const settings: LensSettings =
       recipe === undefined
         ? { ...defaults, model: model?.folder ?? null }
@@ -234,8 +236,8 @@ class LensView implements vscode.Disposable {
   #retell(): void {
     this.#pushState();
     if (this.#progress !== undefined) this.#channel.push('progress', this.#progress);
-    if (this.#failed !== undefined) this.#channel.push('failed', this.#failed);
     this.#channel.push('stale', {});
+    if (this.#failed !== undefined) this.#channel.push('failed', this.#failed);
   }
 
   #pushState(): void {

@@ -46,7 +46,7 @@ export async function checkAdapter(bench, out) {
 
   const started = Date.now();
   await bench.open('adapters/seven-b/adapter_model.safetensors');
-  frame = await bench.panel('.ad-heat');
+  frame = await bench.panel('.lw-page:has-text("adapters/seven-b") .ad-heat');
   await frame.waitForFunction(() => document.querySelectorAll('.ad-heat [role="gridcell"]').length === 224);
   figures['adapter of 160 MB: page with header facts, ms from the choice'] = Date.now() - started;
   await shot('adapter-loading');

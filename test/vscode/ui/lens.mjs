@@ -24,7 +24,7 @@ export async function checkLens(bench, out) {
   assert.match(problems, /roles/);
   assert.match(problems, /cannot be used/);
   assert.match(problems, /both training and evaluation/);
-  assert.ok((await frame.locator('.tk.eos.trained').count()) > 0);
+  await frame.waitForSelector('.tk.eos.trained');
   await page.keyboard.press('Escape');
   await frame.locator('.ln-toks .tk').first().focus();
   await page.keyboard.press('F8');
