@@ -53,7 +53,7 @@ export class PlaygroundPanel implements vscode.Disposable {
         vscode.ViewColumn.Active,
         { ...webviewOptions(services), retainContextWhenHidden: true },
       );
-      panel.iconPath = new vscode.ThemeIcon('comment-discussion');
+      panel.iconPath = vscode.Uri.joinPath(services.context.extensionUri, 'media', 'workbench.svg');
       PlaygroundPanel.#open = new PlaygroundPanel(panel, services);
       panel.onDidDispose(() => PlaygroundPanel.#open?.dispose());
     } else PlaygroundPanel.#open.panel.reveal();
