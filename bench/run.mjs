@@ -31,7 +31,7 @@ await build({
   format: 'cjs',
   logLevel: 'warning',
   external: ['koffi', 'onnxruntime-node'],
-  entryPoints: ['bench/ours.ts', 'bench/products.ts'],
+  entryPoints: ['bench/ours.ts', 'bench/products.ts', 'bench/profile.ts'],
   outdir: 'build/bench',
 });
 
@@ -99,6 +99,7 @@ for (const { model, batch, length } of cases) {
     };
   }
   row.versions = ours.selective[0].versions;
+  row.profile = measure('node', ['build/bench/profile.js', ...common]);
   row.date = new Date().toISOString().slice(0, 10);
   row.rounds = rounds;
   row.steps = ours.selective[0].stepSeconds.length;
@@ -132,6 +133,18 @@ const limits = results.map((r) =>
     })
     .join('\n'),
 );
+const profiled = results.filter((r) => r.profile);
+const operators = [...new Set(profiled.flatMap((r) => r.profile.table.slice(0, 10).map((row) => row.op)))];
+const cell = (r, op) => {
+  const row = r.profile.table.find((one) => one.op === op);
+  return row ? `${number(row.milliseconds, 1)} (${row.nodes})` : '–';
+};
+const profiles = [
+  `| operator | ${profiled.map((r) => `${r.model} ${r.batch} × ${r.length}`).join(' | ')} |`,
+  `| --- |${profiled.map(() => ' --: |').join('')}`,
+  ...operators.map((op) => `| ${op} | ${profiled.map((r) => cell(r, op)).join(' | ')} |`),
+  `| all | ${profiled.map((r) => number(r.profile.milliseconds)).join(' | ')} |`,
+].join('\n');
 const versions = results[0];
 const text = `# Results
 
@@ -162,6 +175,12 @@ The limit is the time that ORT takes for the step's own matrix products alone, t
 | model | batch | checkpointing | nodes | step ms | best | products ms | GFLOP/s | share | of the best step | activations MiB |
 | --- | --- | --- | --: | --: | --: | --: | --: | --: | --: | --: |
 ${limits.join('\n')}
+
+## Where the time goes
+
+The runtime's profile of the gradient program (selective checkpointing), milliseconds of the fastest run, by operator.
+
+${profiles}
 `;
 writeFileSync(`${root}bench/RESULTS.md`, text);
 console.log(text);

@@ -64,6 +64,11 @@ export class Program {
     this.session.cancel();
   }
 
+  /** Ends profiling and returns the profile's path; the session was opened with `profilePrefix`. */
+  endProfiling(): string {
+    return this.session.endProfiling();
+  }
+
   /** An output's values after a run. */
   read(name: string): HostArray {
     const tensor = this.#read.get(name);
