@@ -7,13 +7,13 @@ import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
 import {
   type BatchOptions,
-  type DataOptions,
   type Example,
   loadTokenizer,
   type PreparedData,
   prepareData,
   type Tokenizer,
 } from '../data';
+import { dataOptions } from '../data/recipeOptions';
 import { tensorsOf } from '../execution/baseWeights';
 import type { Model } from '../models/architecture';
 import { modelFromConfig } from '../models/registry';
@@ -41,24 +41,6 @@ export async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inpu
   report('tokenizing', 'Reading and tokenizing the data');
   const data = await prepareData(dataOptions(recipe, model, tokenizer));
   return { checkpoint, model, plan, tokenizer, data, dataDigest: digest(data.train) };
-}
-
-/** A recipe's data settings, for a model and its tokenizer. */
-export function dataOptions(recipe: Recipe, model: Model, tokenizer: Tokenizer): DataOptions {
-  return {
-    tokenizer,
-    dataset: recipe.dataset.map(({ path, columns }) => ({ path, columns })),
-    ...(recipe.eval_dataset.length > 0
-      ? { eval_dataset: recipe.eval_dataset.map(({ path, columns }) => ({ path, columns })) }
-      : { val_size: recipe.val_size }),
-    seed: recipe.data_seed,
-    max_length: Math.min(recipe.max_length, model.maxPositions),
-    truncation: recipe.truncation,
-    train_on: recipe.train_on,
-    model_vocab_size: model.vocabularySize,
-    text_split: recipe.text_split,
-    ...(recipe.chat_template ? { chat_template: recipe.chat_template } : {}),
-  };
 }
 
 /** How a recipe's examples are laid out in batches; evaluation keeps the order of the file. */

@@ -4,6 +4,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { openCheckpoint } from '../../engine/checkpoint/folder';
 import { loadTokenizer, prepareData } from '../../engine/data';
+import { dataOptions } from '../../engine/data/recipeOptions';
 import { UserError } from '../../engine/errors';
 import { type Forecast, forecast } from '../../engine/estimate/forecast';
 import { suggest } from '../../engine/estimate/suggestions';
@@ -64,17 +65,7 @@ async function answer(question: Question): Promise<Answer> {
     const tokenizer = await loadTokenizer(folder);
     const stop = new AbortController();
     const data = await prepareData({
-      tokenizer,
-      dataset: recipe.dataset.map(({ path, columns }) => ({ path, columns })),
-      ...(recipe.eval_dataset.length > 0
-        ? { eval_dataset: recipe.eval_dataset.map(({ path, columns }) => ({ path, columns })) }
-        : { val_size: recipe.val_size }),
-      seed: recipe.data_seed,
-      max_length: Math.min(recipe.max_length, model.maxPositions),
-      truncation: recipe.truncation,
-      train_on: recipe.train_on,
-      model_vocab_size: model.vocabularySize,
-      text_split: recipe.text_split,
+      ...dataOptions(recipe, model, tokenizer),
       signal: stop.signal,
       onProgress: () => {
         if (stale()) stop.abort();
