@@ -7,24 +7,10 @@ import { isJsonObject, type JsonObject } from '../files/json';
 import { coreFields } from '../recipe/fields';
 import { checkShape } from '../recipe/shapes';
 import { variants } from './registry';
+import { adapterKeys } from './settingKeys';
 import type { AdapterSettings } from './settings';
 
-const keys = [
-  'adapter',
-  'init_lora_weights',
-  'r',
-  'lora_alpha',
-  'lora_dropout',
-  'use_rslora',
-  'bias',
-  'target_modules',
-  'exclude_modules',
-  'rank_pattern',
-  'alpha_pattern',
-  'layers_to_transform',
-  'layers_pattern',
-  'modules_to_save',
-] as const satisfies readonly (keyof AdapterSettings)[];
+const keys = ['adapter', ...adapterKeys] as const;
 
 /** The settings in `json`, `where` its path. Throws one AdapterError with everything that is wrong. */
 export function settingsOfState(json: JsonObject, where: string): AdapterSettings {

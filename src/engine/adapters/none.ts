@@ -1,4 +1,5 @@
 // Full fine-tuning: no adapter; every base tensor trains. The reference that the other methods are measured against.
+import { adapterKeys } from './settingKeys';
 import type { Variant } from './variant';
 
 export const none: Variant = {
@@ -8,23 +9,7 @@ export const none: Variant = {
     label: 'Full fine-tuning: every weight trains',
     summary: 'The highest capacity, and about ten times the memory for gradients and optimizer state.',
     fields: [],
-    without: [
-      'init_lora_weights',
-      'r',
-      'lora_alpha',
-      'lora_dropout',
-      'use_rslora',
-      'bias',
-      'target_modules',
-      'exclude_modules',
-      'rank_pattern',
-      'alpha_pattern',
-      'layers_to_transform',
-      'layers_pattern',
-      'modules_to_save',
-      'loraplus_lr_ratio',
-      'loraplus_lr_embedding',
-    ],
+    without: [...adapterKeys, 'loraplus_lr_ratio', 'loraplus_lr_embedding'],
   },
   paper: '',
   traits: { startsAtBase: true, linearInInput: true, additive: true },
