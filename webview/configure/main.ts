@@ -78,7 +78,7 @@ const picker = (
 const model = picker('Model', 'model');
 const dataset = picker('Dataset', 'dataset');
 const method = new Method(edit);
-const sheet = new Sheet(edit);
+const sheet = new Sheet(edit, (edits) => void port.request('preview', { edits }).catch(() => undefined));
 const derived = el('p', { class: 'cf-derived' });
 const map = new CoverageMap((target) => ask(port.request('toggle', target)));
 const cover = el('span', { class: 'aside' });
@@ -341,6 +341,14 @@ function showDerived(): void {
   derived.textContent = `${parts.filter(Boolean).join('; ')}.`;
 }
 
+/** What the memory's part of the page shows. */
+let drawn: readonly unknown[] = [];
+function showMemory(shown: MemoryForecast, within: ConfigureState): void {
+  if (drawn[0] === shown && drawn[1] === within) return;
+  drawn = [shown, within];
+  drawMemory(memoryPlace, shown, within, edit);
+}
+
 function showRail(): void {
   if (state === undefined) return;
   const errors = allProblems().some(({ severity }) => severity === 'error');
@@ -381,8 +389,9 @@ function showRail(): void {
             )
           : el('span', { class: 'small muted' }, el('kbd', {}, 'Ctrl+Enter')),
   );
-  if (forecast !== null) drawMemory(memoryPlace, forecast, state, edit);
-  else
+  if (forecast !== null) showMemory(forecast, state);
+  else {
+    drawn = [];
     fill(
       memoryPlace,
       el(
@@ -398,6 +407,7 @@ function showRail(): void {
               ],
       ),
     );
+  }
   drawNeeds(needs, data, forecast, state);
   drawProblems(problems, allProblems(), {
     apply: edit,
@@ -450,12 +460,32 @@ document.addEventListener('keydown', (event) => {
 sheet.advanced.toggleAttribute('open', port.state?.advanced === true);
 sheet.advanced.addEventListener('toggle', () => port.keep({ advanced: sheet.advanced.hasAttribute('open') }));
 
-port.on('state', showState);
+/** What is not the forecast is drawn once that is on the screen. */
+let due: { state: ConfigureState | undefined } | undefined;
+function drawLater(next?: ConfigureState): void {
+  const waits = due !== undefined;
+  due = { state: next ?? due?.state };
+  if (waits) return;
+  const draw = (): void => {
+    const now = due;
+    due = undefined;
+    if (now?.state !== undefined) showState(now.state);
+    else showRail();
+  };
+  if (document.hidden) setTimeout(draw);
+  else requestAnimationFrame(() => setTimeout(draw));
+}
+
+port.on('state', (next) => {
+  if (state === undefined) showState(next);
+  else drawLater(next);
+});
 let saidTimer: ReturnType<typeof setTimeout> | undefined;
 port.on('forecast', (next) => {
   forecastError = 'error' in next ? next.error : null;
   forecast = 'error' in next ? null : next;
-  showRail();
+  if (forecast !== null && state !== undefined) showMemory(forecast, state);
+  drawLater();
   // Screen readers hear the verdict once it has settled.
   clearTimeout(saidTimer);
   saidTimer = setTimeout(() => {

@@ -28,7 +28,10 @@ export class Sheet {
   readonly #advancedSheet = el('div', { class: 'lw-sheet' });
   #drawn = '';
 
-  constructor(private readonly edit: (edits: readonly RecipeEdit[]) => void) {
+  constructor(
+    private readonly edit: (edits: readonly RecipeEdit[]) => void,
+    private readonly preview: (edits: readonly RecipeEdit[]) => void,
+  ) {
     fill(
       this.advanced,
       el('summary', {}, icon('chevron-right', 'tw'), el('span', {}, 'Advanced'), '\u2002', this.#summary),
@@ -110,7 +113,11 @@ export class Sheet {
   }
 
   #row(key: string, field: FormField['field']): HTMLElement {
-    const row = settingRow(field, (value) => this.edit([{ key, value }]));
+    const row = settingRow(
+      field,
+      (value) => this.edit([{ key, value }]),
+      (value) => this.preview([{ key, value }]),
+    );
     this.#rows.set(key, row);
     return row.element;
   }

@@ -110,6 +110,7 @@ function textControl(
   field: SettingField,
   change: (value: SettingValue | undefined) => void,
   complain: (error: string | null) => void,
+  preview: (value: SettingValue | undefined) => void,
 ): Control {
   const numeric = field.type === 'integer' || field.type === 'number';
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -138,6 +139,8 @@ function textControl(
         input: () => {
           clearTimeout(timer);
           timer = setTimeout(send, typingMs);
+          const read = readText(field, input.value);
+          if (!('error' in read)) preview(read.value);
         },
         change: send,
       },
@@ -171,8 +174,15 @@ function unitText(unit: string): string {
   return unit.replace('optimizer ', '');
 }
 
-/** A row of a property sheet. `change` gets undefined where the setting shall go back to its default. */
-export function settingRow(field: SettingField, change: (value: SettingValue | undefined) => void): Control {
+/**
+ * A row of a property sheet. `change` gets undefined where the setting shall go back to its default; `preview` hears every
+ * key while a value is being typed.
+ */
+export function settingRow(
+  field: SettingField,
+  change: (value: SettingValue | undefined) => void,
+  preview: (value: SettingValue | undefined) => void = () => undefined,
+): Control {
   const wide =
     !['integer', 'number', 'boolean', 'enum'].includes(field.type) && choicesOf(field) === undefined;
   const mistake = el('div', { class: 'mistake err tiny', id: `m-${field.key}`, role: 'alert', hidden: true });
@@ -187,10 +197,15 @@ export function settingRow(field: SettingField, change: (value: SettingValue | u
   };
   const control =
     choiceControl(field, change) ??
-    textControl(field, change, (error) => {
-      own = error;
-      complain();
-    });
+    textControl(
+      field,
+      change,
+      (error) => {
+        own = error;
+        complain();
+      },
+      preview,
+    );
   const reset = action('Reset', () => change(undefined), {
     class: 'plain link tiny reset',
     'aria-label': `Reset ${field.key} to its default`,

@@ -18,6 +18,8 @@ export class GraphBuilder {
   readonly inputs: Value[] = [];
   readonly nodes: Node[] = [];
   readonly #names = new Set<string>();
+  /** Base of a name → the first number that may be free. */
+  readonly #counts = new Map<string, number>();
   readonly #constants = new Map<string, Value>();
   #scope = '';
   #keep: Keep | undefined;
@@ -185,8 +187,10 @@ export class GraphBuilder {
   }
 
   #unique(base: string): string {
-    let name = base;
-    for (let i = 1; this.#names.has(name); i++) name = `${base}_${i}`;
+    let count = this.#counts.get(base) ?? 0;
+    let name = count === 0 ? base : `${base}_${count}`;
+    while (this.#names.has(name)) name = `${base}_${++count}`;
+    this.#counts.set(base, count + 1);
     this.#names.add(name);
     return name;
   }

@@ -59,8 +59,12 @@ const views = new Set(['Reshape', 'Identity']);
 export function verifyInPlace(graph: Graph, pairs: readonly { input: string; output: string }[]): void {
   const readers = new Map<Value, Node[]>();
   for (const node of graph.nodes) {
-    for (const input of new Set(node.inputs))
-      if (input) readers.set(input, [...(readers.get(input) ?? []), node]);
+    for (const input of new Set(node.inputs)) {
+      if (!input) continue;
+      const list = readers.get(input);
+      if (list === undefined) readers.set(input, [node]);
+      else list.push(node);
+    }
   }
   for (const pair of pairs) {
     const input = graph.inputs.find((value) => value.name === pair.input);

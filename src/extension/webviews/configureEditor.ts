@@ -58,6 +58,7 @@ class ConfigureEditor implements vscode.Disposable {
     this.#channel = openChannel<ConfigureContract>(webview, services, {
       ...commonRequests,
       edit: ({ edits }) => this.#edit(edits),
+      preview: ({ edits }) => this.#preview(edits),
       toggle: (target) => this.#toggle(target),
       browse: ({ what }) => this.#browse(what),
       start: ({ anyway }) => this.#start(anyway),
@@ -128,13 +129,13 @@ class ConfigureEditor implements vscode.Disposable {
       if (number !== this.#reading) return;
       this.#recipe = recipe;
       this.#model = looked?.model;
-      const covered = looked && recipe ? coverageOf(looked.model, recipe) : null;
-      const problems: FormProblem[] = [...form.problems];
-      if (covered?.problem) problems.push(targetProblem(covered.problem, recipe!));
       // The forecast first: it is what a change is made for.
       if (recipe === null || looked === undefined) this.#forecaster.pause();
       else await this.#forecaster.update(recipe, looked.model, changedAt);
       if (number !== this.#reading) return;
+      const covered = looked && recipe ? coverageOf(looked.model, recipe) : null;
+      const problems: FormProblem[] = [...form.problems];
+      if (covered?.problem) problems.push(targetProblem(covered.problem, recipe!));
       this.#channel.push('state', {
         ...this.#surroundings(),
         form: { ...form, problems },
@@ -196,12 +197,30 @@ class ConfigureEditor implements vscode.Disposable {
     const json = /\.json$/i.test(this.document.fileName);
     const after = editRecipe(before, json, edits, settingOrder());
     if (after === before) return;
+    await this.#anticipate(after);
     const { start, end, text } = smallestChange(before, after);
     const range = new vscode.Range(this.document.positionAt(start), this.document.positionAt(end));
     const edit = new vscode.WorkspaceEdit();
     edit.replace(this.document.uri, range, text);
     if (!(await vscode.workspace.applyEdit(edit)))
       throw new Error(vscode.l10n.t('The recipe could not be changed; it may be read-only.'));
+  }
+
+  /** What is being typed: the forecast follows it, the text does not yet. */
+  async #preview(edits: readonly RecipeEdit[]): Promise<undefined> {
+    const { editRecipe, settingOrder } = await import('../engineParts');
+    const json = /\.json$/i.test(this.document.fileName);
+    await this.#anticipate(editRecipe(this.document.getText(), json, edits, settingOrder()));
+    return undefined;
+  }
+
+  /** Forecasts a text before the editor holds it; one with mistakes changes nothing until it does. */
+  async #anticipate(text: string): Promise<void> {
+    const changedAt = performance.now();
+    const { readForm } = await import('../engineParts');
+    const { recipe } = readForm(text, basename(this.document.fileName), this.#folder);
+    if (recipe === null || this.#model === undefined || recipe.model !== this.#recipe?.model) return;
+    await this.#forecaster.update(recipe, this.#model, changedAt);
   }
 
   async #toggle(target: { row: string | null; layer: number | null; on: boolean }): Promise<undefined> {

@@ -35,6 +35,8 @@ export class Forecaster implements vscode.Disposable {
   #available = 0;
   #asked = 0;
   #exactKey = '';
+  /** Of the exact forecast that is being computed. */
+  #askedKey = '';
   #last: Forecast | undefined;
   #dataKey = '';
   #data: DataAnswer | undefined;
@@ -51,11 +53,14 @@ export class Forecaster implements vscode.Disposable {
     this.#recipe = recipe;
     this.#asked = changedAt;
     const { quickForecast, forecastKey } = await import('../engineParts');
-    this.#available = await this.#availableMemory(recipe.device);
+    // A device's answer may take a process: only a device's first forecast waits for it.
+    const asked = this.#askAvailable(recipe.device);
+    if (this.#free?.device !== recipe.device) await asked;
     if (this.#recipe !== recipe) return;
+    this.#available = this.#free?.bytes ?? 0;
     const key = forecastKey(recipe);
     if (key === this.#exactKey && this.#last !== undefined) this.#tell(this.#last, true, undefined);
-    else {
+    else if (key !== this.#askedKey) {
       try {
         const quick = quickForecast(
           model,
@@ -64,12 +69,13 @@ export class Forecaster implements vscode.Disposable {
         );
         if (quick !== null) this.#tell(quick, false, null);
       } catch (cause) {
-        this.#exactKey = '';
+        this.#forget();
         this.listener.forecast({ error: (cause as Error).message });
         return;
       }
+      this.#forget();
       this.#ask({ kind: 'forecast', id: this.#next(0), recipe });
-      this.#exactKey = '';
+      this.#askedKey = key;
     }
     void this.#updateData(recipe);
   }
@@ -80,7 +86,12 @@ export class Forecaster implements vscode.Disposable {
     this.#next(1);
     clearTimeout(this.#dataTimer);
     this.#dataKey = '';
+    this.#forget();
+  }
+
+  #forget(): void {
     this.#exactKey = '';
+    this.#askedKey = '';
   }
 
   dispose(): void {
@@ -123,6 +134,7 @@ export class Forecaster implements vscode.Disposable {
       this.#worker.on('error', (error) => {
         this.log.error(error);
         this.#worker = undefined;
+        this.#forget();
       });
       this.#worker.unref();
     }
@@ -134,6 +146,7 @@ export class Forecaster implements vscode.Disposable {
     if (recipe === undefined || answer.id !== Atomics.load(this.#newest, isData(answer) ? 1 : 0)) return;
     switch (answer.kind) {
       case 'failed':
+        this.#askedKey = '';
         if (answer.about === 'data') this.listener.dataset({ error: answer.message });
         else this.listener.forecast({ error: answer.message });
         return;
@@ -152,9 +165,8 @@ export class Forecaster implements vscode.Disposable {
       case 'forecast':
         this.#known = { recipe, forecast: answer.forecast };
         this.#last = answer.forecast;
-        void import('../engineParts').then(({ forecastKey }) => {
-          if (this.#recipe === recipe) this.#exactKey = forecastKey(recipe);
-        });
+        this.#exactKey = this.#askedKey;
+        this.#askedKey = '';
         this.#tell(answer.forecast, true, null);
         if (answer.forecast.totalBytes > this.#available)
           this.#ask({ kind: 'suggest', id: answer.id, recipe, availableBytes: this.#available });
@@ -186,10 +198,11 @@ export class Forecaster implements vscode.Disposable {
 
   #free: { device: string; at: number; bytes: number } | undefined;
 
-  /** Asked at most every few seconds: a GPU's answer takes a process. */
-  async #availableMemory(device: string): Promise<number> {
+  /** Asked at most every few seconds. */
+  async #askAvailable(device: string): Promise<void> {
     const now = performance.now();
-    if (this.#free?.device === device && now - this.#free.at < 5000) return this.#free.bytes;
+    if (this.#free?.device === device && now - this.#free.at < 5000) return;
+    if (this.#free?.device === device) this.#free.at = now;
     const { availableMemory } = await import('../engineParts');
     const cuda = /^cuda(?::(\d+))?$/.exec(device);
     const choice =
@@ -198,7 +211,6 @@ export class Forecaster implements vscode.Disposable {
         : { kind: 'cpu' as const };
     const bytes = await availableMemory(choice).catch(() => freemem());
     this.#free = { device, at: now, bytes };
-    return bytes;
   }
 }
 

@@ -187,6 +187,8 @@ export interface ConfigureContract {
     command: CommonRequests['command'];
     openFile: CommonRequests['openFile'];
     edit: { params: { edits: readonly RecipeEdit[] }; result: undefined };
+    /** Forecasts the recipe with these edits, without making them. */
+    preview: { params: { edits: readonly RecipeEdit[] }; result: undefined };
     /** Puts modules in or takes them out; `layer` null means all of a row, `row` null all of a layer. */
     toggle: { params: { row: string | null; layer: number | null; on: boolean }; result: undefined };
     /** A dialog; true where something was chosen. */
