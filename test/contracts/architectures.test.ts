@@ -9,9 +9,9 @@ import { evaluationGraph } from '../../src/engine/compile/evaluationGraph';
 import { BaseWeights } from '../../src/engine/execution/baseWeights';
 import { loadBase, Program } from '../../src/engine/execution/program';
 import { architectures, modelFromConfig } from '../../src/engine/models/registry';
-import { openRuntime } from '../../src/engine/session';
+import { contractRuntime } from './contractRuntime';
 
-const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+const runtime = contractRuntime();
 after(() => runtime.close());
 const goldens = join('test', 'goldens', 'models');
 

@@ -19,9 +19,9 @@ import { hasForm } from '../../src/engine/generate/slots';
 import { Stepper } from '../../src/engine/generate/stepper';
 import type { Model } from '../../src/engine/models/architecture';
 import { modelFromConfig } from '../../src/engine/models/registry';
-import { openRuntime } from '../../src/engine/session';
+import { contractRuntime } from './contractRuntime';
 
-const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+const runtime = contractRuntime();
 after(() => runtime.close());
 const models = join('test', 'goldens', 'models');
 const adapters = join('test', 'goldens', 'adapters');

@@ -11,9 +11,10 @@ import { lower } from '../../src/engine/graph/passes/lower';
 import { verify } from '../../src/engine/graph/verify';
 import { encodeModel } from '../../src/engine/onnx/encode';
 import { Random } from '../../src/engine/random';
-import { openRuntime, type Runtime } from '../../src/engine/session';
+import type { Runtime } from '../../src/engine/session';
+import { contractRuntime } from './contractRuntime';
 
-const runtime: Runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+const runtime: Runtime = contractRuntime();
 after(() => runtime.close());
 
 for (const [op, row] of gradientRows()) {

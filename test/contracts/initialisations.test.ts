@@ -15,11 +15,11 @@ import { readRaw, readSafetensors, readTensor } from '../../src/engine/checkpoin
 import type { Batch } from '../../src/engine/data';
 import { BaseWeights } from '../../src/engine/execution/baseWeights';
 import { modelFromConfig } from '../../src/engine/models/registry';
-import { openRuntime } from '../../src/engine/session';
 import { type PreparedStart, prepareStart } from '../../src/engine/train/start';
+import { contractRuntime } from './contractRuntime';
 import { methodGoldens, openGolden } from './goldenTraining';
 
-const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+const runtime = contractRuntime();
 after(() => runtime.close());
 
 interface Case {

@@ -11,9 +11,9 @@ import { openCheckpoint } from '../../src/engine/checkpoint/folder';
 import { readRaw, readTensor } from '../../src/engine/checkpoint/safetensors';
 import { AdapterError, RunError } from '../../src/engine/errors';
 import { modelFromConfig } from '../../src/engine/models/registry';
-import { openRuntime } from '../../src/engine/session';
 import type { EngineHost, MergeResult } from '../../src/protocol/trainer';
 import { caseNames, goldenCase, largestDifference, logitsOf } from './adapterGoldens';
+import { contractRuntime } from './contractRuntime';
 import { writeRandomAdapter } from './randomAdapter';
 
 const host: EngineHost = {
@@ -46,7 +46,7 @@ for (const name of caseNames) {
       new Set([...merged.tensors.values()].map((t) => t.dtype)),
       new Set([...base.tensors.values()].map((t) => t.dtype)),
     );
-    const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+    const runtime = contractRuntime();
     try {
       const ours = await logitsOf(runtime, out, golden);
       const rounded = [...base.tensors.values()].some((tensor) => tensor.dtype !== 'F32');

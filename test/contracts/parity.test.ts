@@ -8,11 +8,11 @@ import { adapterFiles } from '../../src/engine/adapters/adapterFiles';
 import { readAdapterFolder } from '../../src/engine/adapters/peftFile';
 import { openCheckpoint } from '../../src/engine/checkpoint/folder';
 import { readTensor } from '../../src/engine/checkpoint/safetensors';
-import { openRuntime } from '../../src/engine/session';
 import { isAdapter } from '../../src/engine/train/output';
+import { contractRuntime } from './contractRuntime';
 import { methodGoldens, openGolden, trainingGoldens } from './goldenTraining';
 
-const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+const runtime = contractRuntime();
 after(() => runtime.close());
 
 const every = ['none', 'selective', 'full'] as const;

@@ -5,10 +5,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { readRaw, readSafetensors, readTensor } from '../../src/engine/checkpoint/safetensors';
-import { openRuntime } from '../../src/engine/session';
 import { logitsOf } from './adapterGoldens';
+import { contractRuntime } from './contractRuntime';
 
-const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+const runtime = contractRuntime();
 after(() => runtime.close());
 const goldens = join('test', 'goldens', 'roundtrip');
 

@@ -27,11 +27,12 @@ import { modelFromConfig } from '../../src/engine/models/registry';
 import { Random } from '../../src/engine/random';
 import { parseRecipe } from '../../src/engine/recipe/parse';
 import { validateRecipe } from '../../src/engine/recipe/validate';
-import { openRuntime, type Runtime } from '../../src/engine/session';
+import type { Runtime } from '../../src/engine/session';
 import { writeResult } from '../../src/engine/train/output';
 import { Trainer } from '../../src/engine/train/trainer';
 import type { SettingValue } from '../../src/protocol/settings';
 import { caseNames, goldenCase, largestDifference, logitsOf } from './adapterGoldens';
+import { contractRuntime } from './contractRuntime';
 import { adapterSettings, randomValues } from './randomAdapter';
 
 interface Scenario {
@@ -146,7 +147,7 @@ function batchOf(model: Model): Batch {
 async function trains(variant: Variant, scenario: Scenario): Promise<void> {
   const { checkpoint, model, settings, adaptsAll } = await settingsOf(variant, scenario);
   if (!applies(variant, adaptsAll, model)) return;
-  const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+  const runtime = contractRuntime();
   try {
     const weights = BaseWeights.of(runtime, checkpoint, model);
     const plan = planAdapter(model, settings);
@@ -329,7 +330,7 @@ async function exportsAndSwaps(
   await writeAdapterFolder(folder, loraExport(loaded.plan, loaded.values, checkpoint.folder));
   const exported = await loadAdapter(folder, model);
   assert.equal(exported.plan.settings.adapter, 'lora');
-  const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+  const runtime = contractRuntime();
   const weights = BaseWeights.of(runtime, checkpoint, model);
   const stepper = new Stepper({ runtime, model, weights });
   const batch = batchOf(model);
@@ -384,7 +385,7 @@ async function counts(variant: Variant, scenario: Scenario): Promise<void> {
 for (const name of caseNames) {
   test(`${name}: PEFT's logits`, async () => {
     const golden = await goldenCase(name);
-    const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+    const runtime = contractRuntime();
     try {
       const ours = await logitsOf(runtime, golden.base, golden, golden.adapter);
       const worst = largestDifference(golden, ours, golden.logits);
