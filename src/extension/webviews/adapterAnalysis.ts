@@ -192,20 +192,25 @@ async function readValues(
   report: (problem: Problem) => void,
 ): Promise<void> {
   const indexOf = new Map(refs.map((ref, index) => [ref, index]));
-  const read = async (ref: TensorRef): Promise<Float32Array | undefined> => {
+  const fetch = (ref: TensorRef): Promise<Float32Array | undefined> => {
+    const values = readable.includes(ref.dtype) ? readTensor(ref) : Promise.resolve(undefined);
+    // Whoever takes it hears of the failure.
+    values.catch(() => undefined);
+    return values;
+  };
+  const look = (ref: TensorRef, values: Float32Array | undefined): Looked | undefined => {
     const index = indexOf.get(ref)!;
-    if (!readable.includes(ref.dtype)) {
+    if (values === undefined) {
       batch.tensor({ index, norm: null, mean: null, largest: null, notFinite: 0 });
       return undefined;
     }
-    const values = await readTensor(ref);
     const { norm, mean, largest, notFinite } = magnitudes(values);
     batch.tensor(
       notFinite > 0
         ? { index, norm: null, mean: null, largest: null, notFinite }
         : { index, norm, mean, largest, notFinite },
     );
-    if (notFinite === 0) return values;
+    if (notFinite === 0) return { values, norm };
     report({
       where: shownName(ref.name),
       message: `holds ${notFinite} values that are no finite numbers.`,
@@ -214,20 +219,26 @@ async function readValues(
     return undefined;
   };
   const paired = new Set(modules.flatMap(({ a, b, e }) => [a, b, ...(e === undefined ? [] : [e])]));
+  const fetchAll = ({ a, b, e }: AdaptedModule) => [a, b, ...(e === undefined ? [] : [e])].map(fetch);
+  // The disk reads one module ahead of the arithmetic.
+  let ahead = modules[0] === undefined ? [] : fetchAll(modules[0]);
   for (const [index, module] of modules.entries()) {
     try {
-      const a = await read(module.a);
-      const b = await read(module.b);
-      const e = module.e === undefined ? undefined : await read(module.e);
+      const own = ahead;
+      const next = modules[index + 1];
+      ahead = next === undefined ? [] : fetchAll(next);
+      const a = look(module.a, await own[0]);
+      const b = look(module.b, await own[1]);
+      const e = module.e === undefined ? undefined : look(module.e, await own[2]);
       if (a === undefined || b === undefined || (module.e !== undefined && e === undefined)) {
         batch.module({ index, sigma: [], norm: null });
         continue;
       }
-      if (e !== undefined) scaleRows(a, e, module.inFeatures);
-      const { sigma, norm } = spectrumOfProduct(b, a, module.rank);
+      if (e !== undefined) scaleRows(a.values, e.values, module.inFeatures);
+      const { sigma, norm } = spectrumOfProduct(b.values, a.values, module.rank);
       const s = Math.abs(module.scale);
       // Orthogonal starts have BA = 0 with both factors there: what is left is rounding.
-      const still = norm <= 1e-6 * Math.hypot(...frobenius(a)) * Math.hypot(...frobenius(b));
+      const still = norm <= 1e-6 * (e === undefined ? a.norm : magnitudes(a.values).norm) * b.norm;
       batch.module({
         index,
         sigma: still ? sigma.map(() => 0) : sigma.map((v) => v * s),
@@ -240,11 +251,17 @@ async function readValues(
   }
   for (const ref of refs) {
     if (paired.has(ref)) continue;
-    await read(ref).catch((cause: unknown) => report({ where: shownName(ref.name), message: reason(cause) }));
+    await fetch(ref).then(
+      (values) => look(ref, values),
+      (cause: unknown) => report({ where: shownName(ref.name), message: reason(cause) }),
+    );
   }
 }
 
-const frobenius = (x: Float32Array): [number] => [magnitudes(x).norm];
+interface Looked {
+  values: Float32Array;
+  norm: number;
+}
 
 function scaleRows(a: Float32Array, e: Float32Array, columns: number): void {
   for (let i = 0; i < a.length; i++) a[i]! *= e[Math.floor(i / columns)] ?? 0;
