@@ -6,20 +6,19 @@ import { join } from 'node:path';
 import type { DeviceDescription } from './contract';
 import type { Environment } from './environment';
 import { keyValuePairs } from './environment';
-import { cudaProviderPath } from './library';
 import type { Pointer } from './ortApi';
-import { pointerArray } from './ortApi';
+import { epDevices } from './registeredProvider';
 
 const nvidiaFolder = '/proc/driver/nvidia/gpus';
 
-export function availableDevices(environment: Environment, library: string): DeviceDescription[] {
+export function availableDevices(environment: Environment, cuda: boolean): DeviceDescription[] {
   const cpu = { kind: 'cpu' as const, index: 0, name: cpus()[0]?.model.trim() || process.arch };
-  return [cpu, ...cudaDevices(library), ...webgpuDevices(environment)];
+  return [cpu, ...(cuda ? cudaDevices() : []), ...webgpuDevices(environment)];
 }
 
 /** NVIDIA's driver lists its devices as files; the order is that of the bus, as with CUDA_DEVICE_ORDER=PCI_BUS_ID. */
-function cudaDevices(library: string): DeviceDescription[] {
-  if (!existsSync(cudaProviderPath(library)) || !existsSync(nvidiaFolder)) return [];
+function cudaDevices(): DeviceDescription[] {
+  if (!existsSync(nvidiaFolder)) return [];
   return readdirSync(nvidiaFolder)
     .sort()
     .map((slot, index) => {
@@ -30,11 +29,8 @@ function cudaDevices(library: string): DeviceDescription[] {
 }
 
 function webgpuDevices(environment: Environment): DeviceDescription[] {
-  const { api, pointer } = environment;
-  const array: [Pointer | null] = [null];
-  const count: [number] = [0];
-  api.call('GetEpDevices', pointer, array, count);
-  const found = pointerArray(array[0], count[0]).find(
+  const { api } = environment;
+  const found = epDevices(environment).find(
     (device) => api.get('EpDevice_EpName', device) === 'WebGpuExecutionProvider',
   );
   if (found === undefined) return [];

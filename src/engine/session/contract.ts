@@ -28,6 +28,8 @@ export interface RuntimeOptions {
   spinning?: boolean;
   /** Most bytes that runs may use for activations on the device. Default: no limit. */
   memoryLimitBytes?: number;
+  /** How the arena on CUDA grows: by what is asked for, or to the next power of two. Default `same-as-requested`. */
+  arenaGrowth?: 'same-as-requested' | 'next-power-of-two';
   /** Whether float32 products on CUDA may round their factors to 10 bits of mantissa. Default false, as PyTorch. */
   tf32?: boolean;
   /** What the runtime itself writes to stderr. Default `fatal`: errors come as SessionErrors. */

@@ -1,9 +1,21 @@
-// Finds and loads the ONNX Runtime library that onnxruntime-node carries for this platform. Out come handles or an
-// error that says what is missing; it calls none of the library's functions.
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+// Finds and loads the ONNX Runtime library that onnxruntime-node carries for this platform and the CUDA
+// provider that goes with it. Out come handles or an error that says what is missing; it calls none of the library's functions.
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import type { LibraryHandle } from 'koffi';
 import koffi from 'koffi';
+import { runtimePackage } from '../cuda/runtimePackage';
+import { findProvider, type ProviderFiles } from '../cuda/storage';
 import { SessionError } from '../errors';
 
 const fileNames: Partial<Record<NodeJS.Platform, string>> = {
@@ -18,7 +30,7 @@ export function libraryPath(
   arch: string = process.arch,
 ): string {
   const fileName = fileNames[platform];
-  const folder = join(packageFolder(), 'bin', 'napi-v6', platform, arch);
+  const folder = join(runtimePackage().folder, 'bin', 'napi-v6', platform, arch);
   if (!fileName || !existsSync(folder)) {
     throw new SessionError({
       code: 'platform-unsupported',
@@ -56,23 +68,64 @@ export function loadLibrary(path: string): LibraryHandle {
   }
 }
 
-/** The file that adds CUDA to the library; it and its companions must lie beside it. */
-export function cudaProviderPath(library: string): string {
-  const fileName =
-    process.platform === 'win32' ? 'onnxruntime_providers_cuda.dll' : 'libonnxruntime_providers_cuda.so';
-  return join(dirname(library), fileName);
+/** The library to load and the CUDA provider that goes with it. */
+export interface RuntimeFiles {
+  library: string;
+  /** Undefined where none is installed, or where it cannot be used. */
+  cuda: ProviderFiles | undefined;
+  /** Why an installed one cannot be used. */
+  problem?: SessionError;
 }
 
-function packageFolder(): string {
+/**
+ * The runtime loads providers from the folder that its own library was loaded from. So where CUDA's lie in the product's
+ * own folder, the library is loaded through a link there.
+ */
+export function runtimeFiles(): RuntimeFiles {
+  const library = libraryPath();
+  const cuda = findProvider(library);
+  if (cuda === undefined || !cuda.stored || cuda.kind === 'plugin') return { library, cuda };
   try {
-    return dirname(require.resolve('onnxruntime-node/package.json'));
+    return { library: linkedLibrary(library, cuda.folder), cuda };
+  } catch (problem) {
+    // Other devices work without it.
+    return { library, cuda: undefined, problem: problem as SessionError };
+  }
+}
+
+/** Puts the runtime's library into `folder`: a link on Linux, hard links or copies of all its parts on Windows. */
+export function linkedLibrary(library: string, folder: string): string {
+  const link = join(folder, basename(library));
+  try {
+    if (process.platform === 'win32') {
+      for (const name of readdirSync(dirname(library)).filter((entry) => entry.endsWith('.dll')))
+        placeFile(join(dirname(library), name), join(folder, name));
+    } else if (!existsSync(link) || realpathSync(link) !== realpathSync(library)) {
+      const aside = `${link}.new-${process.pid}`;
+      rmSync(aside, { force: true });
+      symlinkSync(realpathSync(library), aside);
+      renameSync(aside, link);
+    }
+    return link;
   } catch (cause) {
     throw new SessionError({
-      code: 'runtime-missing',
-      message: 'The package onnxruntime-node is not installed.',
-      remedy: 'Run npm install again.',
+      code: 'runtime-unlinkable',
+      message: `The ONNX Runtime library cannot be linked into ${folder}: ${(cause as Error).message}`,
+      remedy: `Make ${folder} writable, or remove it and install CUDA again with doctor --install-cuda.`,
       cause,
     });
+  }
+}
+
+function placeFile(from: string, to: string): void {
+  const [wanted, found] = [statSync(from), statSync(to, { throwIfNoEntry: false })];
+  if (found !== undefined && found.size === wanted.size && found.mtimeMs >= wanted.mtimeMs) return;
+  rmSync(to, { force: true });
+  try {
+    linkSync(from, to);
+  } catch {
+    // On another disk.
+    copyFileSync(from, to);
   }
 }
 

@@ -43,6 +43,11 @@ export const statusFunctions = {
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, [pointer, pointer]],
   CreateCUDAProviderOptions: [205, [pointerOut]],
   UpdateCUDAProviderOptions: [206, [pointer, 'str *', 'str *', 'size_t']],
+  RegisterExecutionProviderLibrary: [301, [pointer, 'str', path]],
+  SessionOptionsAppendExecutionProvider_V2: [
+    304,
+    [pointer, pointer, pointer, 'size_t', 'str *', 'str *', 'size_t'],
+  ],
   GetEpDevices: [303, [pointer, pointerOut, sizeOut]],
   // Session
   CreateSessionFromArray: [8, [pointer, pointer, 'size_t', pointer, pointerOut]],

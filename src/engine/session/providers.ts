@@ -1,12 +1,13 @@
 // How CUDA and WebGPU join a session: their settings, the files they need, and what to do where they are missing.
-import { existsSync } from 'node:fs';
 import { SessionError } from '../errors';
 import type { RuntimeOptions } from './contract';
+import { obstacle } from './cudaLibraries';
 import type { Environment } from './environment';
 import { withArenaConfig } from './environment';
-import { cudaProviderPath } from './library';
+import type { RuntimeFiles } from './library';
 import type { Pointer } from './ortApi';
 import { ort } from './ortSignatures';
+import { hasCudaInterface, registerProvider } from './registeredProvider';
 
 /** How one provider differs from another. */
 export interface Provider {
@@ -22,37 +23,68 @@ export interface Provider {
 }
 
 /** The provider of the chosen device. */
-export function provider(environment: Environment, options: RuntimeOptions, library: string): Provider {
-  return options.device.kind === 'cuda' ? cuda(environment, options, library) : webgpu(environment, options);
+export function provider(environment: Environment, options: RuntimeOptions, files: RuntimeFiles): Provider {
+  return options.device.kind === 'cuda' ? cuda(environment, options, files) : webgpu(environment, options);
 }
 
-function cuda(environment: Environment, options: RuntimeOptions, library: string): Provider {
+const strategies = {
+  'same-as-requested': 'kSameAsRequested',
+  'next-power-of-two': 'kNextPowerOfTwo',
+} as const;
+
+/** CUDA's settings by ONNX Runtime's names. */
+export function cudaSettings(options: RuntimeOptions, index: number): Record<string, string> {
+  return {
+    device_id: String(index),
+    arena_extend_strategy: strategies[options.arenaGrowth ?? 'same-as-requested'],
+    use_tf32: options.tf32 ? '1' : '0',
+    ...(options.memoryLimitBytes ? { gpu_mem_limit: String(options.memoryLimitBytes) } : {}),
+  };
+}
+
+function cuda(environment: Environment, options: RuntimeOptions, files: RuntimeFiles): Provider {
   const { api, pointer: env } = environment;
   const index = options.device.index ?? 0;
-  const settings: Record<string, string> = {
-    device_id: String(index),
-    arena_extend_strategy: 'kSameAsRequested',
-    use_tf32: options.tf32 ? '1' : '0',
-  };
-  if (options.memoryLimitBytes) settings.gpu_mem_limit = String(options.memoryLimitBytes);
+  const settings = cudaSettings(options, index);
   const keys = Object.keys(settings);
   const values = Object.values(settings);
-  const providerFile = cudaProviderPath(library);
-  const remedy = `Check the NVIDIA driver and that the CUDA libraries are on the loader's path, or choose device cpu.`;
+  const remedy = 'Run lora-workbench doctor to see what CUDA needs here, or choose device cpu.';
+  // Builds without CUDA's interface in the core, and plugins, take it as a registered library.
+  let registered: Pointer | undefined;
   return {
     kind: 'cuda',
     index,
     remedy,
     check: () => {
-      if (existsSync(providerFile)) return;
-      throw unavailable(
-        'cuda',
-        index,
-        `ONNX Runtime's CUDA provider ${providerFile} is not there`,
-        `Put the CUDA provider's files of ONNX Runtime ${api.version} beside ${library}, or choose device cpu.`,
-      );
+      const { cuda: found, problem } = files;
+      if (problem !== undefined) throw unavailable('cuda', index, problem.message, problem.remedy, problem);
+      if (found === undefined) {
+        throw unavailable(
+          'cuda',
+          index,
+          `the CUDA provider of ONNX Runtime ${api.version} is not installed`,
+          'Run lora-workbench doctor --install-cuda (in VS Code: Install CUDA Runtime), or choose device cpu.',
+        );
+      }
+      const reason = obstacle(found, index);
+      if (reason !== null) throw unavailable('cuda', index, reason, remedy);
+      if (found.kind === 'bridge' && hasCudaInterface(api)) return;
+      try {
+        registered = registerProvider(environment, found.provider, index);
+      } catch (cause) {
+        throw unavailable('cuda', index, (cause as Error).message, remedy, cause);
+      }
     },
     append: (sessionOptions) => {
+      if (registered !== undefined) {
+        // The device says which one it is.
+        const own = keys.filter((key) => key !== 'device_id');
+        const given = own.map((key) => settings[key] as string);
+        const device = BigUint64Array.of(registered);
+        const append = 'SessionOptionsAppendExecutionProvider_V2';
+        api.call(append, sessionOptions, env, device, 1, own, given, own.length);
+        return;
+      }
       const cudaOptions = api.make('CreateCUDAProviderOptions');
       try {
         api.call('UpdateCUDAProviderOptions', cudaOptions, keys, values, keys.length);
@@ -62,6 +94,7 @@ function cuda(environment: Environment, options: RuntimeOptions, library: string
       }
     },
     shareArena: () => {
+      if (registered !== undefined) return false;
       const info = api.make('CreateMemoryInfo', 'Cuda', ort.allocator.device, index, ort.memory.default);
       try {
         withArenaConfig(api, options.memoryLimitBytes ?? 0, (config) => {

@@ -21,7 +21,7 @@ import type {
 import type { Device } from './device';
 import { CpuDevice, storageOver } from './device';
 import { Environment } from './environment';
-import { libraryPath, loadLibrary } from './library';
+import { loadLibrary, type RuntimeFiles, runtimeFiles } from './library';
 import { Mapping } from './mapping';
 import type { Pointer } from './ortApi';
 import { OrtApi } from './ortApi';
@@ -34,6 +34,8 @@ import { assertShape, describe, hostArray, Tensor } from './tensor';
 // The environment is one per process: a second one would silently share the first one's threads.
 let open: OrtRuntime | undefined;
 let api: OrtApi | undefined;
+// As is the library: what is installed later is found by the next process.
+let files: RuntimeFiles | undefined;
 
 /**
  * Opens the runtime on a device. One may be open in a process at a time.
@@ -48,15 +50,16 @@ export function openRuntime(options: RuntimeOptions): Runtime {
       remedy: 'Close it first, or use it for both purposes.',
     });
   }
-  const library = libraryPath();
+  files ??= runtimeFiles();
+  const { library } = files;
   api ??= OrtApi.from(() => loadLibrary(library));
   const environment = new Environment(api, options);
   try {
     const device =
       options.device.kind === 'cpu'
         ? new CpuDevice(environment)
-        : new Accelerator(environment, provider(environment, options, library));
-    open = new OrtRuntime(environment, device, library);
+        : new Accelerator(environment, provider(environment, options, files));
+    open = new OrtRuntime(environment, device, files);
     return open;
   } catch (error) {
     environment.release();
@@ -76,7 +79,7 @@ class OrtRuntime implements Runtime {
   constructor(
     private readonly environment: Environment,
     private readonly backend: Device,
-    private readonly library: string,
+    private readonly files: RuntimeFiles,
   ) {
     this.device = { kind: backend.kind, index: backend.index };
     this.versions = {
@@ -88,7 +91,7 @@ class OrtRuntime implements Runtime {
 
   availableDevices(): DeviceDescription[] {
     this.assertOpen();
-    return availableDevices(this.environment, this.library);
+    return availableDevices(this.environment, this.files.cuda !== undefined);
   }
 
   allocate(dtype: DType, shape: readonly number[]): DeviceTensor {

@@ -1,0 +1,59 @@
+// Loads what the CUDA provider needs from wherever it was found, and asks CUDA for its devices, before the provider is
+// tried: in there, a missing library or device ends the process (ONNX Runtime 1.30 lets the exception leave its C API).
+import type { LibraryHandle } from 'koffi';
+import koffi from 'koffi';
+import { isCudaLibrary, LibrarySearch } from '../cuda/libraries';
+import { readLibraryHeader } from '../cuda/libraryHeader';
+import { thisMachine } from '../cuda/machine';
+import { optionalLibraries } from '../cuda/report';
+import type { ProviderFiles } from '../cuda/storage';
+
+/** Held, because koffi unloads a library whose handle is collected. */
+const held = new Map<string, LibraryHandle>();
+
+/**
+ * Why the provider would not open device `index`; null where it would. Libraries are loaded by their paths, so that the
+ * loader has them when it meets their names, and no search path is needed.
+ */
+export function obstacle(provider: ProviderFiles, index: number): string | null {
+  const { needed } = readLibraryHeader(provider.provider);
+  const search = new LibrarySearch(thisMachine, [provider.folder]);
+  const cuda = needed.filter(isCudaLibrary);
+  const failures = new Map<string, string>();
+  for (const path of search.loadOrder([...cuda, ...optionalLibraries(cuda)])) {
+    const failure = hold(path);
+    if (failure !== null) failures.set(path, failure);
+  }
+  // The rest (the driver's library, the C++ library) the loader finds by itself, or else where the search finds it.
+  const missing = needed.flatMap((name) => {
+    const found = search.find(name);
+    if (isCudaLibrary(name))
+      return found === undefined ? [`${name} was not found`] : (failures.get(found) ?? []);
+    const failure = hold(name);
+    return failure === null || (found !== undefined && hold(found) === null) ? [] : [failure];
+  });
+  if (missing.length > 0) return missing.join('; ');
+  return deviceObstacle(search, needed, index);
+}
+
+/** Loads and keeps a library; the loader's words where that fails. */
+function hold(path: string): string | null {
+  if (held.has(path)) return null;
+  try {
+    held.set(path, koffi.load(path, { global: true, lazy: true }));
+    return null;
+  } catch (cause) {
+    return (cause as Error).message;
+  }
+}
+
+function deviceObstacle(search: LibrarySearch, needed: readonly string[], index: number): string | null {
+  const name = needed.find((library) => /^(lib)?cudart/i.test(library));
+  const runtime = name === undefined ? undefined : held.get(search.find(name) ?? '');
+  // A provider with CUDA's runtime inside says by itself what it lacks.
+  if (runtime === undefined) return null;
+  const count: [number] = [0];
+  const code = Number(runtime.func('cudaGetDeviceCount', 'int', ['_Out_ int *'])(count));
+  if (code !== 0) return String(runtime.func('cudaGetErrorString', 'str', ['int'])(code));
+  return index < count[0] ? null : `there are ${count[0]} CUDA devices, and ${index} is not among them`;
+}
