@@ -75,6 +75,12 @@ export const catalogue: RecipeCatalogue = {
       values: { adapter: 'relora' },
     },
     {
+      id: 'o_lora',
+      label: 'O-LoRA: one task after another without forgetting',
+      summary: 'previous_adapters act and stay as they are; the new one learns at right angles to them.',
+      values: { adapter: 'o_lora', r: 8, lora_alpha: 32, lora_dropout: 0.1 },
+    },
+    {
       id: 'lora_plus',
       label: 'LoRA+: B learns faster than A',
       summary: 'LoRA with 16 times the learning rate for B, and half of it for A.',

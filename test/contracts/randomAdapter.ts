@@ -2,6 +2,7 @@
 import { loraConfig } from '../../src/engine/adapters/peftConfig';
 import { type AdapterPlan, planAdapter } from '../../src/engine/adapters/plan';
 import { type AdapterSettings, settingsOfPeft } from '../../src/engine/adapters/settings';
+import type { EarlierTask } from '../../src/engine/adapters/variant';
 import { elements } from '../../src/engine/dtype';
 import type { Model } from '../../src/engine/models/architecture';
 import { Random } from '../../src/engine/random';
@@ -10,6 +11,26 @@ import { writeResult } from '../../src/engine/train/output';
 /** A recipe's adapter settings with PEFT's defaults for all that is not given. */
 export function adapterSettings(model: Model, given: Partial<AdapterSettings> = {}): AdapterSettings {
   return { ...settingsOfPeft(loraConfig({ r: 4 }), model.defaultTargets), ...given };
+}
+
+/** Two earlier tasks of other ranks and scalings on the same modules; the second leaves the first module alone. */
+export function randomEarlier(plan: AdapterPlan, scale: number): EarlierTask[] {
+  const random = new Random(7, 'earlier tasks');
+  const normal = (count: number): Float32Array =>
+    Float32Array.from({ length: count }, () => scale * random.normal());
+  return [1, 2].map((rank, task) => ({
+    name: `earlier ${task}`,
+    modules: new Map(
+      [...plan.sites.values()].slice(task).map(({ path, inFeatures, outFeatures }) => [
+        path,
+        {
+          rank,
+          scaling: 1.5 + task,
+          values: { a: normal(rank * inFeatures), b: normal(outFeatures * rank) },
+        },
+      ]),
+    ),
+  }));
 }
 
 /** Normal values of deviation `scale` for every tensor that a file holds; the others as they are made again. */

@@ -33,7 +33,7 @@ import { Trainer } from '../../src/engine/train/trainer';
 import type { SettingValue } from '../../src/protocol/settings';
 import { caseNames, goldenCase, largestDifference, logitsOf } from './adapterGoldens';
 import { contractRuntime } from './contractRuntime';
-import { adapterSettings, randomValues } from './randomAdapter';
+import { adapterSettings, randomEarlier, randomValues } from './randomAdapter';
 
 interface Scenario {
   name: string;
@@ -41,6 +41,8 @@ interface Scenario {
   settings: Partial<AdapterSettings>;
   /** Own settings of the method that are not as by default. */
   own?: Readonly<Record<string, SettingValue>>;
+  /** After two earlier tasks, for methods that take them in. */
+  later?: true;
 }
 
 const models = join('test', 'goldens', 'models');
@@ -93,8 +95,24 @@ function choices(variant: Variant): Scenario[] {
   });
 }
 
+/** A method of task sequences is tried on a later task too, where ranks and modules of the tasks differ. */
+function laterTasks(variant: Variant): Scenario[] {
+  if (!variant.earlier) return [];
+  return [...scenarios, ...choices(variant)].map((scenario) => ({
+    ...scenario,
+    name: `${scenario.name}, a later task`,
+    later: true,
+  }));
+}
+
+/** The plan of a scenario. */
+function planned(model: Model, settings: AdapterSettings, { later }: Scenario): AdapterPlan {
+  const plan = planAdapter(model, settings);
+  return later ? planAdapter(model, settings, randomEarlier(plan, 0.2)) : plan;
+}
+
 for (const variant of variants) {
-  for (const scenario of [...scenarios, ...choices(variant)]) {
+  for (const scenario of [...scenarios, ...choices(variant), ...laterTasks(variant)]) {
     const title = `${variant.id}, ${scenario.name}`;
     test(`${title}: start, gradients, frozen tensors`, () => trains(variant, scenario));
     test(`${title}: files and LoRA form`, () => saves(variant, scenario));
@@ -150,7 +168,7 @@ async function trains(variant: Variant, scenario: Scenario): Promise<void> {
   const runtime = contractRuntime();
   try {
     const weights = BaseWeights.of(runtime, checkpoint, model);
-    const plan = planAdapter(model, settings);
+    const plan = planned(model, settings, scenario);
     const trainer = await Trainer.create({
       runtime,
       model,
@@ -174,7 +192,7 @@ async function trains(variant: Variant, scenario: Scenario): Promise<void> {
     const batch = batchOf(model);
     // What computes its module anew instead of adding to it starts there up to rounding.
     const tolerance = variant.traits.additive ? 1e-6 : 1e-5;
-    if (variant.traits.startsAtBase)
+    if (variant.traits.startsAtBase && !scenario.later)
       await startsAtBase(runtime, model, weights, trainer, plan, batch, tolerance);
 
     // Away from the start, where one factor is zero and hides the other's gradient.
@@ -279,7 +297,7 @@ async function frozenStay(
 async function saves(variant: Variant, scenario: Scenario): Promise<void> {
   const { checkpoint, model, settings, adaptsAll } = await settingsOf(variant, scenario);
   if (!adaptsAll) return;
-  const plan = planAdapter(model, settings);
+  const plan = planned(model, settings, scenario);
   if (plan.sites.size === 0) return;
   const values = randomValues(plan, 0.1);
   const name = `${variant.id} ${scenario.name}`.replace(/\W+/g, '-');
@@ -377,9 +395,12 @@ async function counts(variant: Variant, scenario: Scenario): Promise<void> {
   };
   const source = parseRecipe(Buffer.from(JSON.stringify(given)), 'counts.lora.json', scratch);
   const { recipe } = validateRecipe(source, catalogue);
-  const plan = planAdapter(model, settings);
+  const plan = planned(model, settings, scenario);
   const exact = plan.tensors.reduce((sum, { shape, frozen }) => sum + (frozen ? 0 : elements(shape)), 0);
-  assert.equal(forecast(model, { ...recipe, ...settings }).trainableParameters, exact);
+  assert.equal(
+    forecast(model, { ...recipe, ...settings }, ...(scenario.later ? [plan] : [])).trainableParameters,
+    exact,
+  );
 }
 
 for (const name of caseNames) {

@@ -7,7 +7,6 @@ import { exactSvd } from '../linalg/svd';
 import type { Model } from '../models/architecture';
 import { Random } from '../random';
 import type { LoadedAdapter } from './loaded';
-import { loraScaling } from './lora';
 import { type AdapterPlan, planAdapter, tensorsOfSite } from './plan';
 import { hasLoraForm, type Site } from './variant';
 
@@ -120,25 +119,14 @@ function pairsOf(
   return adapters.flatMap(({ plan, values }, adapter) => {
     const site = plan.sites.get(path);
     if (!site) return [];
-    const embedding = site.module.kind === 'embedding';
-    const [a, b] = embedding
-      ? [values.get(`${path}.lora_embedding_A`), values.get(`${path}.lora_embedding_B`)]
-      : [values.get(`${path}.lora_A.weight`), values.get(`${path}.lora_B.weight`)];
-    const weight = weights[adapter]!;
-    if (a && b && a.length === site.r * inFeatures && plan.variant.traits.additive) {
-      const scaling = loraScaling(site, plan.settings);
-      return [
-        { adapter, weight, scaling, a: matrix(site.r, inFeatures, a), b: matrix(outFeatures, site.r, b) },
-      ];
-    }
     const form = plan.variant.loraForm!(site, tensorsOfSite(values, site), plan.settings);
     return [
       {
         adapter,
-        weight,
-        scaling: 1,
+        weight: weights[adapter]!,
+        scaling: form.stored && form.rank > 0 ? form.stored.alpha / form.rank : 1,
         a: matrix(form.rank, inFeatures, form.a),
-        b: matrix(outFeatures, form.rank, form.b),
+        b: matrix(outFeatures, form.rank, form.stored?.b ?? form.b),
       },
     ];
   });

@@ -11,6 +11,7 @@ import { namesIn } from '../files/folder';
 import { readJsonObject } from '../files/json';
 import { type Model, modelTensors } from '../models/architecture';
 import { Random } from '../random';
+import { earlierOfState } from './earlierState';
 import { settingsOfState } from './nativeState';
 import {
   type AdapterFolder,
@@ -26,7 +27,7 @@ import { fileName, tensorName } from './peftNames';
 import { type AdapterPlan, planAdapter } from './plan';
 import { expand, keptShape } from './ranksInFile';
 import { type AdapterSettings, settingsOfPeft } from './settings';
-import type { PlannedTensor } from './variant';
+import type { EarlierTask, PlannedTensor } from './variant';
 
 /** An adapter that fits a model. */
 export interface LoadedAdapter {
@@ -96,9 +97,9 @@ async function planOf(
 ): Promise<{ plan: AdapterPlan; file: TensorSource; warnings: readonly string[] }> {
   const folder = await locateAdapter(path);
   if ((await namesIn(folder, AdapterError, 'adapter-folder')).includes(nativeStateName)) {
-    const { settings, tensors } = await readNativeFiles(folder);
+    const { settings, earlier, tensors } = await readNativeFiles(folder);
     return {
-      plan: planAdapter(model, settings),
+      plan: planAdapter(model, settings, earlier),
       file: { folder, tensors, kept: () => undefined },
       warnings: [],
     };
@@ -112,14 +113,17 @@ async function planOf(
 }
 
 /** Settings and tensors of a method that PEFT does not have. */
-async function readNativeFiles(
-  folder: string,
-): Promise<{ settings: AdapterSettings; tensors: Map<string, AdapterTensor> }> {
+async function readNativeFiles(folder: string): Promise<{
+  settings: AdapterSettings;
+  earlier: EarlierTask[];
+  tensors: Map<string, AdapterTensor>;
+}> {
   const path = join(folder, nativeStateName);
   const remedy = 'Save the adapter again, or take the folder from where it came from.';
   const json = await readJsonObject(path, { ErrorClass: AdapterError, prefix: 'adapter-state', remedy });
   const settings = settingsOfState(json, path);
-  return { settings, tensors: await readTensors(join(folder, nativeWeightsName)) };
+  const earlier = earlierOfState(json, path);
+  return { settings, earlier, tensors: await readTensors(join(folder, nativeWeightsName)) };
 }
 
 function noBase(tensor: string): never {

@@ -124,10 +124,17 @@ export const lora: Variant = {
     const embedding = site.module.kind === 'embedding';
     const a = tensors(embedding ? 'lora_embedding_A' : 'lora_A.weight');
     const scale = loraScaling(site, settings);
-    const scaled = (name: string): Float32Array => tensors(name).map((value) => value * scale);
-    const b = scaled(embedding ? 'lora_embedding_B' : 'lora_B.weight');
+    const scaled = (values: Float32Array): Float32Array => values.map((value) => value * scale);
+    const up = tensors(embedding ? 'lora_embedding_B' : 'lora_B.weight');
     const biased = settings.settings.lora_bias === true && !embedding;
-    return { rank: site.r, a, b, ...(biased ? { bias: scaled('lora_B.bias') } : {}) };
+    const stored = { b: up, alpha: scale * site.r };
+    return {
+      rank: site.r,
+      a,
+      b: scaled(up),
+      // A bias of B is scaled too, and has no unscaled place beside it.
+      ...(biased ? { bias: scaled(tensors('lora_B.bias')) } : { stored }),
+    };
   },
 
   peft: {

@@ -1,5 +1,5 @@
 // Reads and writes PEFT adapter folders: adapter_config.json and adapter_model.safetensors. Knows names and ranks, not the base model.
-import { readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Problem } from '../../protocol/errors';
 import {
@@ -32,6 +32,10 @@ const cardName = 'README.md';
 /** Our own settings and tensors beside PEFT's. */
 export const nativeStateName = 'engine_state.json';
 export const nativeWeightsName = 'engine_state.safetensors';
+
+/** Folder of one task inside the folder of an adapter of several. @param index counted from 0. */
+export const taskFolder = (index: number): string => `task-${index + 1}`;
+const taskFolderName = /^task-\d+$/;
 
 export interface AdapterTensor {
   /** As PEFT writes it, without the adapter's name. */
@@ -326,6 +330,8 @@ export interface AdapterToWrite {
   native?: NativeFiles;
   card?: ModelCard;
   unknownKeys?: JsonObject;
+  /** Adapters of single tasks, each in a folder inside (`taskFolder`). */
+  parts?: ReadonlyMap<string, Pick<AdapterToWrite, 'config' | 'tensors'>>;
   /** Further files, such as `engine_state.json`, which PEFT ignores. */
   sideFiles?: Readonly<Record<string, string | Uint8Array>>;
 }
@@ -350,7 +356,9 @@ export async function writeAdapterFolder(
     nativeWeightsName,
     ...sideFiles.map(([name]) => name),
   ];
-  const strangers = (await readdir(target).catch(() => [])).filter((name) => !ours.includes(name));
+  const strangers = (await readdir(target).catch(() => [])).filter(
+    (name) => !ours.includes(name) && !taskFolderName.test(name),
+  );
   if (strangers.length > 0) {
     throw new AdapterError({
       code: 'adapter-folder-in-use',
@@ -368,6 +376,10 @@ export async function writeAdapterFolder(
       );
       for (const [name, content] of sideFiles) await writeFile(join(temporary, name), content);
       await writeAdapterFiles(temporary, adapter, fs);
+      for (const [name, part] of adapter.parts ?? []) {
+        await mkdir(join(temporary, name));
+        await writeAdapterFiles(join(temporary, name), part, fs);
+      }
     },
     fs,
   );

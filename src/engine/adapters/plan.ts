@@ -1,7 +1,7 @@
 // Decides what a run trains: which modules get an adapter, which base tensors train as they are. Comes in: a model and
 // settings. Goes out: sites and trained tensors, by name. Knows no runtime and no values.
 
-import { AdapterError, invariant } from '../errors';
+import { AdapterError, invariant, raiseProblems } from '../errors';
 import {
   type EmbeddingModule,
   type LinearModule,
@@ -12,7 +12,7 @@ import {
 import { type MatchOptions, type MatchResult, type ModuleInfo, matchModules } from './match';
 import { variantOf } from './registry';
 import type { AdapterSettings } from './settings';
-import type { ParameterGroup, PlannedTensor, Site, Variant } from './variant';
+import type { EarlierTask, ParameterGroup, PlannedTensor, Site, Variant } from './variant';
 
 export interface AdapterPlan {
   variant: Variant;
@@ -26,6 +26,8 @@ export interface AdapterPlan {
   unmatched: MatchResult['unmatched'];
   /** All modules of the model, as the matching rules see them. */
   modules: readonly ModuleInfo[];
+  /** The adapters of earlier tasks, in their order. */
+  earlier?: readonly EarlierTask[];
 }
 
 /** A site's tensors by the last part of their names, and shared ones by their whole names. */
@@ -53,8 +55,15 @@ export function moduleInfos(model: Model): ModuleInfo[] {
   }));
 }
 
-/** Plans a run's trained tensors. Raises AdapterError for targets that match nothing or cannot be adapted. */
-export function planAdapter(model: Model, settings: AdapterSettings): AdapterPlan {
+/**
+ * Plans a run's trained tensors. Raises AdapterError for targets that match nothing or cannot be adapted.
+ * @param earlier adapters of earlier tasks (earlier.ts), for methods that take them in.
+ */
+export function planAdapter(
+  model: Model,
+  settings: AdapterSettings,
+  earlier: readonly EarlierTask[] = [],
+): AdapterPlan {
   const variant = variantOf(settings.adapter);
   if (!model.modules.some((module) => isAdaptable(module) && variant.adapts(module)))
     return planFull(model, settings, variant);
@@ -64,9 +73,15 @@ export function planAdapter(model: Model, settings: AdapterSettings): AdapterPla
   const sites = new Map(
     match.targets.map((target) => [
       target.path,
-      siteOf(model, target.path, variant.rank?.(settings) ?? target.r, target.alpha),
+      {
+        ...siteOf(model, target.path, variant.rank?.(settings) ?? target.r, target.alpha),
+        ...(earlier.length > 0
+          ? { earlier: earlier.map(({ modules }) => modules.get(target.path) ?? { rank: 0, scaling: 1 }) }
+          : {}),
+      },
     ]),
   );
+  refuseLeftOut(earlier, sites);
   const refused = [...sites.values()].filter((site) => !variant.adapts(site.module));
   if (refused.length > 0) {
     throw new AdapterError({
@@ -95,7 +110,29 @@ export function planAdapter(model: Model, settings: AdapterSettings): AdapterPla
     tensors.push(baseTensor(bias, name));
     replaced.set(`${bias.path}.bias`, name);
   }
-  return { variant, settings, sites, tensors, replaced, unmatched: match.unmatched, modules };
+  return { variant, settings, sites, tensors, replaced, unmatched: match.unmatched, modules, earlier };
+}
+
+/** Earlier tasks act in modules that have an adapter now; any other of their modules would be lost without a word. */
+function refuseLeftOut(earlier: readonly EarlierTask[], sites: ReadonlyMap<string, Site>): void {
+  const problems = earlier.flatMap(({ name, modules }) => {
+    const left = [...modules.keys()].filter((path) => !sites.has(path));
+    return left.length === 0
+      ? []
+      : [
+          {
+            where: name,
+            message: `adapts ${left.slice(0, 5).join(', ')}${left.length > 5 ? ` and ${left.length - 5} more` : ''}, which target_modules leaves out`,
+          },
+        ];
+  });
+  raiseProblems(
+    AdapterError,
+    'earlier-module-left-out',
+    'Adapters of earlier tasks change modules that this one does not adapt:',
+    problems,
+    'Add these modules to target_modules.',
+  );
 }
 
 /** Every base tensor trains, each once: tied modules share it. */

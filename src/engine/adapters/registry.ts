@@ -6,6 +6,7 @@ import { lora } from './lora';
 import { loraFa } from './loraFa';
 import { mora } from './mora';
 import { none } from './none';
+import { oLora } from './oLora';
 import { relora } from './relora';
 import type { Variant } from './variant';
 import { vera } from './vera';
@@ -19,6 +20,7 @@ export const variants: readonly Variant[] = [
   mora,
   deltaLora,
   relora,
+  oLora,
   none,
 ];
 

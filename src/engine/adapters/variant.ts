@@ -22,6 +22,25 @@ export interface Site {
   /** Rank of this module, patterns applied. */
   r: number;
   alpha: number;
+  /** What the adapters of earlier tasks add here, in their order; none without such tasks. */
+  earlier?: readonly EarlierPair[];
+}
+
+/** What one earlier task adds to one module: scaling·b·a. */
+export interface EarlierPair {
+  /** 0 where the task left the module alone. */
+  rank: number;
+  scaling: number;
+  /** a [rank, in], b [out, rank], the bits of their file; absent where a file holds them already. */
+  values?: Pick<TaskForm, 'a' | 'b' | 'own'>;
+}
+
+/** An earlier task's adapter, read for a plan (earlier.ts). */
+export interface EarlierTask {
+  /** Where it came from, for messages and files. */
+  name: string;
+  /** By module path. */
+  modules: ReadonlyMap<string, EarlierPair>;
 }
 
 /** How the optimizer treats a tensor. */
@@ -92,6 +111,14 @@ export interface LoraForm {
   a: Float32Array;
   b: Float32Array;
   bias?: Float32Array;
+  /** `b` before scaling, for files that scale by alpha/r: no bit of a trained tensor changes. */
+  stored?: { b: Float32Array; alpha: number };
+}
+
+/** One task of a sequence that one adapter holds. */
+export interface TaskForm extends LoraForm {
+  /** Its further tensors, which a later task of the same method starts from. */
+  own?: ReadonlyMap<string, Float32Array>;
 }
 
 export interface VariantTraits {
@@ -202,6 +229,12 @@ export interface Variant {
   apply(context: SiteContext, x: Value, settings: AdapterSettings): Value;
   /** The exact LoRA form, where there is one: merging, hot-swapping and PEFT export use it. */
   loraForm?(site: Site, tensors: (name: string) => Float32Array, settings: AdapterSettings): LoraForm;
+  /** Folders of the adapters of earlier tasks that its plan takes in (earlier.ts). */
+  earlier?(settings: AdapterSettings): readonly string[];
+  /** The tasks that the adapter holds at a module, in order, for a method of task sequences. */
+  tasks?(site: Site, tensors: (name: string) => Float32Array, settings: AdapterSettings): TaskForm[];
+  /** Whether each task is saved as a LoRA folder of its own, in place of one LoRA for all. */
+  savesTasks?(settings: AdapterSettings): boolean;
   /** False for settings under which `loraForm` has no answer. */
   hasLoraForm?(settings: AdapterSettings): boolean;
   /** The merged weight, [out, in], for a method without LoRA form whose module is linear all the same. */

@@ -1,5 +1,8 @@
 // The call `estimate`: memory by part, whether it fits, and what would make it fit. Reads config and tensor headers only.
 import type { EngineHost, EstimateParams, EstimateResult } from '../../protocol/trainer';
+import { readEarlier } from '../adapters/earlier';
+import { withLoraPlusRates } from '../adapters/loraPlus';
+import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import { openCheckpoint } from '../checkpoint/folder';
 import { resolveNames, verifyTensors } from '../checkpoint/verify';
 import { availableMemory } from '../estimate/availableMemory';
@@ -25,10 +28,13 @@ export async function estimate({ recipe }: EstimateParams, host: EngineHost): Pr
   verifyTensors({ ...checkpoint, tensors }, expected, {
     ignorable: (name) => model.ignorable.test(name) || (model.tied && name === 'lm_head.weight'),
   });
-  const { parts, totalBytes } = forecast(model, recipe);
+  const earlier = await readEarlier(model, recipe);
+  const planned = (one: typeof recipe): AdapterPlan =>
+    withLoraPlusRates(planAdapter(model, one, earlier), one);
+  const { parts, totalBytes } = forecast(model, recipe, planned(recipe));
   const availableBytes = await availableMemory(chooseDevice(recipe.device));
   const fits = totalBytes <= availableBytes;
-  const need = (changed: typeof recipe): number => forecast(model, changed).totalBytes;
+  const need = (changed: typeof recipe): number => forecast(model, changed, planned(changed)).totalBytes;
   return {
     totalBytes,
     parts,

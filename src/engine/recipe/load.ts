@@ -3,12 +3,14 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import type { Problem } from '../../protocol/errors';
 import type { Recipe } from '../../protocol/recipe';
+import type { SettingField } from '../../protocol/settings';
 import { RecipeError, raiseProblems } from '../errors';
 import { type ImportReport, importNotes, importRecipe } from './aliases';
 import type { RecipeCatalogue } from './catalogue';
 import { recipeFields } from './fields';
 import { applyOverrides } from './overrides';
 import { parseRecipe, placeOf, type RecipeSource } from './parse';
+import { withPaths } from './shapes';
 import { absolutePath, validateRecipe } from './validate';
 
 export interface LoadedRecipe {
@@ -35,6 +37,7 @@ export function loadRecipe(
   raiseProblems(RecipeError, 'recipe-invalid', `The recipe ${source.file} names files that are not there:`, [
     ...template.problems,
     ...missingFiles(recipe, source),
+    ...missingPaths(recipe, source, recipeFields(catalogue)),
   ]);
   return {
     recipe: { ...recipe, chat_template: template.text },
@@ -97,6 +100,26 @@ function readTemplate(recipe: Recipe, source: RecipeSource): { text: string | nu
   } catch (cause) {
     return problem(`chat_template: ${path} cannot be read (${(cause as NodeJS.ErrnoException).code}).`);
   }
+}
+
+/** Paths in the chosen entries' own settings that lead nowhere. */
+function missingPaths(recipe: Recipe, source: RecipeSource, fields: readonly SettingField[]): Problem[] {
+  const problems: Problem[] = [];
+  for (const [key, value] of Object.entries(recipe.settings)) {
+    const field = fields.find((candidate) => candidate.key === key);
+    if (!field) continue;
+    withPaths(value, field, (path) => {
+      if (!existsSync(path)) {
+        problems.push({
+          where: placeOf(source, key),
+          message: `${key}: there is nothing at ${path}.`,
+          remedy: `Correct the path under ${key}.`,
+        });
+      }
+      return path;
+    });
+  }
+  return problems;
 }
 
 function missingFiles(recipe: Recipe, source: RecipeSource): Problem[] {

@@ -194,6 +194,45 @@ function checkFields(
   return problems;
 }
 
+/** A copy of a value that fits `shape`, with `change` applied to everything in it that is a path. */
+export function withPaths(
+  value: SettingValue,
+  shape: SettingShape,
+  change: (path: string) => string,
+): SettingValue {
+  if (value === null) return null;
+  switch (shape.type) {
+    case 'path':
+      return typeof value === 'string' ? change(value) : value;
+    case 'list':
+      return Array.isArray(value) ? value.map((item) => withPaths(item, shape.items, change)) : value;
+    case 'map':
+      return mapped(value, () => shape.values, change);
+    case 'object':
+      return mapped(value, (key) => shape.fields.find((field) => field.key === key), change);
+    case 'union': {
+      const fitting = shape.options.find((option) => checkShape(value, option).length === 0);
+      return fitting ? withPaths(value, fitting, change) : value;
+    }
+    default:
+      return value;
+  }
+}
+
+function mapped(
+  value: SettingValue,
+  shapeOf: (key: string) => SettingShape | undefined,
+  change: (path: string) => string,
+): SettingValue {
+  if (!isMapping(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value as Record<string, SettingValue>).map(([key, item]) => {
+      const shape = shapeOf(key);
+      return [key, shape ? withPaths(item, shape, change) : item];
+    }),
+  );
+}
+
 /** Whether a value is a mapping as YAML and JSON know it. */
 export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

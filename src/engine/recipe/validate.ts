@@ -18,7 +18,7 @@ import { findContradictions } from './contradictions';
 import { coreFields, recipeFields } from './fields';
 import { nearest } from './nearest';
 import { placeOf, type RecipeSource } from './parse';
-import { asSettingValue, checkShape, isMapping } from './shapes';
+import { asSettingValue, checkShape, isMapping, withPaths } from './shapes';
 import { synonyms } from './synonyms';
 
 export interface ValidRecipe {
@@ -246,7 +246,9 @@ function resolveRecipe(
     resume_from_checkpoint: typeof resume === 'string' ? path(resume) : resume === true,
     settings: Object.fromEntries(
       chosen.flatMap(({ entry }) =>
-        entry.fields.filter((field) => !(field.key in values)).map((field) => [field.key, get(field.key)]),
+        entry.fields
+          .filter((field) => !(field.key in values))
+          .map((field) => [field.key, withPaths(get(field.key), field, path)]),
       ),
     ),
   };

@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import type { Recipe } from '../../protocol/recipe';
 import type { EngineHost } from '../../protocol/trainer';
+import { planWithEarlier } from '../adapters/earlier';
 import { withLoraPlusRates } from '../adapters/loraPlus';
-import { type AdapterPlan, planAdapter } from '../adapters/plan';
+import type { AdapterPlan } from '../adapters/plan';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
 import {
   type BatchOptions,
@@ -36,7 +37,7 @@ export async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inpu
   const checkpoint = await openCheckpoint(recipe.model);
   const model = modelFromConfig(checkpoint.config);
   tensorsOf(checkpoint, model);
-  const plan = withLoraPlusRates(planAdapter(model, recipe), recipe);
+  const plan = withLoraPlusRates(await planWithEarlier(model, recipe), recipe);
   const tokenizer = await loadTokenizer(checkpoint.folder);
   report('tokenizing', 'Reading and tokenizing the data');
   const data = await prepareData(dataOptions(recipe, model, tokenizer));

@@ -148,7 +148,8 @@ class Run {
       model: inputs.model,
       weights: this.#weights,
       plan: inputs.plan,
-      planFor: (settings: AdapterSettings) => withLoraPlusRates(planAdapter(inputs.model, settings), recipe),
+      planFor: (settings: AdapterSettings) =>
+        withLoraPlusRates(planAdapter(inputs.model, settings, inputs.plan.earlier), recipe),
       seed: recipe.seed,
       packing: recipe.packing,
       batches: () => this.#calendar.plan(0).from(0),
