@@ -191,6 +191,8 @@ test('adapters add up, and two that hold the same whole tensor are refused', asy
     }
   }
   const changed = {
+    precision: weights.precision,
+    fromValues: (shape: readonly number[], values: Float32Array) => weights.fromValues(shape, values),
     tensor: async (name: string) => {
       const base = await weights.tensor(name);
       const data = merged.get(name);

@@ -19,6 +19,7 @@ import {
 } from '../../src/engine/checkpoint/safetensors';
 import type { Batch } from '../../src/engine/data';
 import { BaseWeights } from '../../src/engine/execution/baseWeights';
+import type { Precision } from '../../src/engine/graph/precision';
 import type { Model } from '../../src/engine/models/architecture';
 import { modelFromConfig } from '../../src/engine/models/registry';
 import { learningRateAt } from '../../src/engine/optim/schedule';
@@ -87,12 +88,13 @@ export async function openGolden(
   runtime: Runtime,
   folder: string,
   checkpointing: TrainerSettings['gradient_checkpointing'],
+  precision?: Precision,
 ): Promise<GoldenRun> {
   const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as ExpectedCurve;
   const baseFolder = join('test', 'goldens', 'models', expected.base);
   const checkpoint = await changedBase(folder, await openCheckpoint(baseFolder));
   const model = modelFromConfig(checkpoint.config);
-  const weights = BaseWeights.of(runtime, checkpoint, model);
+  const weights = BaseWeights.of(runtime, checkpoint, model, precision);
   const initial =
     expected.method === 'full' ? undefined : await loadAdapter(join(folder, 'initial_adapter'), model);
   const settings: AdapterSettings = initial

@@ -88,6 +88,10 @@ export const neuralGradients = defineGradients({
     samples: [{ inputs: [{ shape: [3, 2] }, { shape: [3, 1], frozen: true }] }],
     surrogate: 'forward it is the identity, backward it weights rows',
   },
+  Stored: {
+    grad: (c) => [c.b.op('Stored', [c.dOutput(0)], none)],
+    samples: [{ inputs: [{ shape: [3, 2] }] }],
+  },
   StopGradient: { stop: 'asked for by the author of the graph' },
   Fill: { stop: 'a constant' },
   GroupQueryAttention: { stop: 'inference only; training uses SoftmaxMatMul' },

@@ -2,8 +2,8 @@
 import type { AdapterPlan } from '../adapters/plan';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph } from '../graph/graph';
-import { lower } from '../graph/passes/lower';
-import { verify } from '../graph/verify';
+import { finish } from '../graph/passes/finish';
+import type { Precision } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import { TrainingAttention } from '../models/attention';
 import { ForwardPass } from './forward';
@@ -17,6 +17,8 @@ export interface EvaluationGraphOptions {
   rows: number;
   length: number;
   packing: boolean;
+  /** Default: fp32. */
+  precision?: Precision;
   /** `loss`: Σ weights·−log p over `targets`; `logits`: [N, V]. */
   result: 'loss' | 'logits';
 }
@@ -50,7 +52,6 @@ export function evaluationGraph(o: EvaluationGraphOptions): { graph: Graph; base
           weights: b.input('weights', 'float32', [tokens]),
           head,
         });
-  const graph = lower(b.finish([{ name: o.result, value }]));
-  verify(graph);
+  const graph = finish(b.finish([{ name: o.result, value }]), o.precision, f.baseInputs);
   return { graph, baseInputs: f.baseInputs };
 }

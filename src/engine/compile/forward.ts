@@ -68,7 +68,7 @@ export class ForwardPass implements Forward {
   linear(path: string, x: Value): Value {
     const module = this.#module(path) as LinearModule;
     return this.b.scope(path, () =>
-      this.#adapted(module, x, (input, biased) => this.#product(module, input, biased)),
+      this.#stored(this.#adapted(module, x, (input, biased) => this.#product(module, input, biased))),
     );
   }
 
@@ -76,7 +76,7 @@ export class ForwardPass implements Forward {
     const module = this.#module(path) as EmbeddingModule;
     const look = (input: Value): Value =>
       this.b.op('Gather', [this.#parameter(path, 'weight', module.weight), input], { axis: 0 });
-    return this.b.scope(path, () => this.#adapted(module, ids, look));
+    return this.b.scope(path, () => this.#stored(this.#adapted(module, ids, look)));
   }
 
   norm(path: string, x: Value): Value {
@@ -84,21 +84,28 @@ export class ForwardPass implements Forward {
     const { b } = this;
     const attributes = { axis: -1, epsilon: float(module.epsilon) } as const;
     const weight = this.#parameter(path, 'weight', `${path}.weight`);
-    return b.scope(path, () =>
-      b.keeping('cheap', () =>
+    return b.scope(path, () => {
+      // The gradient that comes out of a norm joins the stream of the blocks.
+      const entered = b.op('Stored', [x], {}, { keep: 'never' });
+      return b.keeping('cheap', () =>
         module.kind === 'rmsnorm'
-          ? b.op('SimplifiedLayerNormalization', [x, weight], attributes)
+          ? b.op('SimplifiedLayerNormalization', [entered, weight], attributes)
           : b.op(
               'LayerNormalization',
-              [x, weight, this.#parameter(path, 'bias', `${path}.bias`)],
+              [entered, weight, this.#parameter(path, 'bias', `${path}.bias`)],
               attributes,
             ),
-      ),
-    );
+      );
+    });
   }
 
   attention(call: AttentionCall): Value {
     return this.attend(this, call);
+  }
+
+  /** A module's result, kept in the compute type whatever its adapter computed in. */
+  #stored(x: Value): Value {
+    return this.b.op('Stored', [x], {});
   }
 
   #adapted(

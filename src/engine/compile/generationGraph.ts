@@ -3,8 +3,8 @@
 import type { AdapterPlan } from '../adapters/plan';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
-import { lower } from '../graph/passes/lower';
-import { verify } from '../graph/verify';
+import { finish } from '../graph/passes/finish';
+import type { Precision } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import { CachedAttention, type CachePort } from '../models/cachedAttention';
 import type { Rotary } from '../models/rotary';
@@ -17,6 +17,8 @@ export interface GenerationGraphOptions {
   length: number;
   /** Positions that the cache holds; at least `length`. */
   capacity: number;
+  /** Default: fp32. */
+  precision?: Precision;
   /** Adapter slots, or a method in its own form; `trained` adds its tensors to the graph's inputs. */
   adapters?: { plan: AdapterPlan; trained: (b: GraphBuilder) => ReadonlyMap<string, Value> };
 }
@@ -55,7 +57,9 @@ export function generationGraph(o: GenerationGraphOptions): GenerationGraph {
   const ends =
     length === 1 ? hidden : b.op('Gather', [hidden, b.input('last_row', 'int64', [rows])], { axis: 0 });
   const logits = f.linear(model.head.path, ends);
-  const graph = lower(b.finish([{ name: 'logits', value: logits }, ...attention.outputs]));
-  verify(graph);
+  // Whole parameters that adapters put in the base's place lie as the base does.
+  const stored = [...f.baseInputs, ...(o.adapters?.plan.replaced.values() ?? [])];
+  const built = b.finish([{ name: 'logits', value: logits }, ...attention.outputs]);
+  const graph = finish(built, o.precision, stored);
   return { graph, baseInputs: f.baseInputs, cache: attention.ports, fedRotary: attention.fedRotary };
 }

@@ -6,8 +6,9 @@ import { elements } from '../dtype';
 import { invariant } from '../errors';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
-import { lower } from '../graph/passes/lower';
-import { verify, verifyInPlace } from '../graph/verify';
+import { finish } from '../graph/passes/finish';
+import type { Precision } from '../graph/precision';
+import { verifyInPlace } from '../graph/verify';
 import type { Model } from '../models/architecture';
 import { TrainingAttention } from '../models/attention';
 import { dropoutPoolLength, PooledDropout } from './dropout';
@@ -29,6 +30,8 @@ export interface GradientGraphOptions {
   checkpointing: Checkpointing;
   /** Length of the dropout pool; 0 without dropout. */
   dropoutPool: number;
+  /** Default: fp32. */
+  precision?: Precision;
 }
 
 /**
@@ -82,7 +85,9 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
     headTrains: headTrains(o.plan, o.model),
   });
   // An extra loss counts once per step, so that each of its micro-batches has a share.
-  const share = o.accumulate && losses.length > 0 ? b.input('extra_share', 'float32', []) : b.scalar(1);
+  // Under float16 the share carries the loss scale, as the weights of the tokens do.
+  const shared = o.accumulate || o.precision?.compute === 'float16';
+  const share = shared && losses.length > 0 ? b.input('extra_share', 'float32', []) : b.scalar(1);
   const seeds: Seed[] = [...task.seeds];
   for (const loss of losses)
     seeds.push({
@@ -108,8 +113,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
     outputs.push({ name: `${slab.name}.gradient.next`, value: accumulated(b, slab, flat[i]!, carry) });
   }
 
-  const graph = lower(b.finish(outputs));
-  verify(graph);
+  const graph = finish(b.finish(outputs), o.precision, f.baseInputs);
   if (o.accumulate) {
     verifyInPlace(
       graph,

@@ -5,8 +5,8 @@ import type { AdapterSettings } from '../adapters/settings';
 import type { Site, Variant } from '../adapters/variant';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
-import { lower } from '../graph/passes/lower';
-import { verify } from '../graph/verify';
+import { finish } from '../graph/passes/finish';
+import type { Precision } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import { TrainingAttention } from '../models/attention';
 import { ForwardPass } from './forward';
@@ -18,6 +18,8 @@ export interface ObservationGraphOptions {
   rows: number;
   length: number;
   packing: boolean;
+  /** Default: fp32. */
+  precision?: Precision;
 }
 
 export interface ObservationProgram {
@@ -57,8 +59,8 @@ export function observationGraph(o: ObservationGraphOptions): ObservationProgram
   const hidden = o.model.forward(f, b.reshape(ids, [tokens]));
   if (plan.sites.has(o.model.head.path)) f.linear(o.model.head.path, hidden);
   const outputs = [...seen].map(([value, paths], i) => ({ name: `input.${i}`, value, paths }));
-  const graph = lower(b.finish(outputs.map(({ name, value }) => ({ name, value }))));
-  verify(graph);
+  const built = b.finish(outputs.map(({ name, value }) => ({ name, value })));
+  const graph = finish(built, o.precision, f.baseInputs);
   const used = new Set(graph.inputs.map(({ name }) => name));
   return {
     graph,

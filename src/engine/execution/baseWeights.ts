@@ -1,11 +1,14 @@
-// A checkpoint's weights on the device, each tensor once, shared by every program of a run. fp32 tensors are the file itself,
-// mapped; 16-bit ones become fp32 where the device computes in fp32 only. Nothing is written anywhere: a run that changes its
+// A checkpoint's weights on the device, each tensor once, shared by every program of a run. Tensors of the compute type are
+// the file itself, mapped; others are converted once, in memory. Nothing is written anywhere: a run that changes its
 // base (PiSSA, LoftQ) puts other values in a tensor's place in memory.
 
+import { floatsIn } from '../checkpoint/floats';
 import type { Checkpoint } from '../checkpoint/folder';
 import { readTensor, type TensorRef } from '../checkpoint/safetensors';
 import { resolveNames, verifyTensors } from '../checkpoint/verify';
+import { dtypes } from '../dtype';
 import { invariant } from '../errors';
+import { type Precision, singlePrecision } from '../graph/precision';
 import { type Model, modelTensors } from '../models/architecture';
 import type { DeviceTensor, MappedFile, Runtime } from '../session';
 
@@ -31,14 +34,21 @@ export class BaseWeights {
   private constructor(
     private readonly runtime: Runtime,
     private readonly tensors: ReadonlyMap<string, TensorRef>,
+    /** What the programs that take the weights compute in. */
+    readonly precision: Precision,
   ) {}
 
   /** Checks the checkpoint against the model; raises one CheckpointError that lists every difference. */
-  static of(runtime: Runtime, checkpoint: Checkpoint, model: Model): BaseWeights {
-    return new BaseWeights(runtime, tensorsOf(checkpoint, model));
+  static of(
+    runtime: Runtime,
+    checkpoint: Checkpoint,
+    model: Model,
+    precision: Precision = singlePrecision,
+  ): BaseWeights {
+    return new BaseWeights(runtime, tensorsOf(checkpoint, model), precision);
   }
 
-  /** The tensor on the device, fp32. */
+  /** The tensor on the device, in the compute type. */
   tensor(name: string): Promise<DeviceTensor> {
     let loading = this.#loaded.get(name);
     if (!loading) {
@@ -55,7 +65,13 @@ export class BaseWeights {
   replace(name: string, values: Float32Array): void {
     const { shape } = this.#ref(name);
     void this.#loaded.get(name)?.then((tensor) => tensor.release());
-    this.#loaded.set(name, Promise.resolve(this.runtime.fromHost('float32', shape, values)));
+    this.#loaded.set(name, Promise.resolve(this.fromValues(shape, values)));
+  }
+
+  /** A tensor of the compute type on the device. The caller releases it. */
+  fromValues(shape: readonly number[], values: Float32Array): DeviceTensor {
+    const { compute } = this.precision;
+    return this.runtime.fromHost(compute, shape, floatsIn(compute, values));
   }
 
   /** The checkpoint's values on the host, fp32, whatever stands in their place. */
@@ -77,12 +93,13 @@ export class BaseWeights {
   }
 
   async #load(ref: TensorRef): Promise<DeviceTensor> {
-    if (ref.dtype !== 'F32') return this.runtime.fromHost('float32', ref.shape, await readTensor(ref));
+    const { compute } = this.precision;
+    if (ref.dtype !== dtypes[compute].safetensors) return this.fromValues(ref.shape, await readTensor(ref));
     let file = this.#files.get(ref.file);
     if (!file) {
       file = this.runtime.mapFile(ref.file);
       this.#files.set(ref.file, file);
     }
-    return this.runtime.mapped(file, ref.offset, 'float32', ref.shape);
+    return this.runtime.mapped(file, ref.offset, compute, ref.shape);
   }
 }

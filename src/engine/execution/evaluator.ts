@@ -64,6 +64,7 @@ export class Evaluator {
         length,
         packing,
         result,
+        precision: weights.precision,
       });
       const shared = new Map([...(parameters?.bindings ?? []), ...(await loadBase(baseInputs, weights))]);
       return Program.open(runtime, graph, shared);

@@ -26,7 +26,7 @@ export class Observer {
     private readonly o: {
       runtime: Runtime;
       model: Model;
-      weights: Pick<BaseWeights, 'tensor'>;
+      weights: Pick<BaseWeights, 'tensor' | 'precision'>;
       packing: boolean;
     },
   ) {}
@@ -37,7 +37,14 @@ export class Observer {
     const { rows, length } = batch;
     const key = `${rows}x${length} ${sites[0]?.path} ${sites.length}`;
     const { program, outputs } = await this.#programs.get(key, async () => {
-      const compiled = observationGraph({ model, sites, rows, length, packing });
+      const compiled = observationGraph({
+        model,
+        sites,
+        rows,
+        length,
+        packing,
+        precision: weights.precision,
+      });
       const shared = new Map(await loadBase(compiled.baseInputs, weights));
       return { program: await Program.open(runtime, compiled.graph, shared), outputs: compiled.outputs };
     });

@@ -33,7 +33,7 @@ export class AdapterMount {
   constructor(
     private readonly runtime: Runtime,
     private readonly model: Model,
-    private readonly weights: Pick<BaseWeights, 'tensor'>,
+    private readonly weights: Pick<BaseWeights, 'tensor' | 'fromValues'>,
     private readonly live?: Parameters,
   ) {}
 
@@ -121,7 +121,7 @@ export class AdapterMount {
     this.#replacements = new Map(
       [...values.replaced].map(([parameter, { shape, data }]) => [
         parameter,
-        this.runtime.fromHost('float32', shape, data),
+        this.weights.fromValues(shape, data),
       ]),
     );
     // Sessions that still bind them keep the memory until they are bound to the new ones.

@@ -13,7 +13,7 @@ import { AdapterMount } from './adapterMount';
 export interface StepperOptions {
   runtime: Runtime;
   model: Model;
-  weights: Pick<BaseWeights, 'tensor'>;
+  weights: Pick<BaseWeights, 'tensor' | 'precision' | 'fromValues'>;
   /** The state of a training run, bound as it is, in place of adapters from files. */
   live?: Parameters;
 }
@@ -131,11 +131,12 @@ export class Stepper {
       rows,
       length,
       capacity,
+      precision: weights.precision,
       adapters: this.#mount.forGraph,
     });
     const shared = new Map([...(await loadBase(baseInputs, weights)), ...(await this.#mount.bindings())]);
     for (const { past, present, shape } of cache) {
-      const buffer = buffers.get(past) ?? runtime.allocate('float32', shape);
+      const buffer = buffers.get(past) ?? runtime.allocate(weights.precision.cache, shape);
       buffers.set(past, buffer);
       shared.set(past, buffer);
       shared.set(present, buffer);

@@ -6,8 +6,8 @@ import type { AttributesOf, OpName } from './ops';
 
 export type Shape = readonly number[];
 
-/** Data of a constant: what its initializer holds. */
-export type ConstantData = Float32Array | BigInt64Array | Int32Array | Uint8Array;
+/** Data of a constant: what its initializer holds; 16-bit floats as their bits. */
+export type ConstantData = Float32Array | Uint16Array | BigInt64Array | Int32Array | Uint8Array;
 
 /** One tensor of the graph. Identity is the object; names are unique within a graph. */
 export interface Value {

@@ -14,7 +14,7 @@ import type { Runtime } from '../session';
 export interface CalibrationData {
   runtime: Runtime;
   model: Model;
-  weights: Pick<BaseWeights, 'values' | 'tensor' | 'replace'>;
+  weights: Pick<BaseWeights, 'values' | 'tensor' | 'replace' | 'precision'>;
   packing: boolean;
   /** Batches of training data, from the first on; ends where the data ends. */
   batches(): Iterable<Batch>;

@@ -52,8 +52,11 @@ export async function fittedAdapter(
 }
 
 /** The same weights, of which nothing is replaced. */
-function withoutChange(weights: BaseWeights): Pick<BaseWeights, 'values' | 'tensor' | 'replace'> {
+function withoutChange(
+  weights: BaseWeights,
+): Pick<BaseWeights, 'values' | 'tensor' | 'replace' | 'precision'> {
   return {
+    precision: weights.precision,
     values: (name) => weights.values(name),
     tensor: (name) => weights.tensor(name),
     replace: () => {},

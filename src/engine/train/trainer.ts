@@ -204,6 +204,7 @@ export class Trainer {
         accumulate: settings.gradient_accumulation_steps > 1,
         checkpointing: settings.gradient_checkpointing,
         dropoutPool: this.#poolLength,
+        precision: weights.precision,
       });
       const shared = new Map([
         ...this.state.gradientBindings(),

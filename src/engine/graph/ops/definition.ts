@@ -10,12 +10,24 @@ export interface TensorType {
   shape: Shape;
 }
 
+/**
+ * Which element type an operator computes in where the graph computes in 16 bits (passes/precision.ts):
+ * - `half`: in 16 bits; kernels add up in fp32.
+ * - `float32`: in fp32, and so is its result: sums, exponentials, the loss.
+ * - `through float32`: in fp32, its result is stored in 16 bits: rotations by fp32 tables.
+ * - `follows`: in its inputs' type, fp32 where one of them is.
+ * - `moves`: as `follows`; it moves elements, so that rounding before it or after it is the same.
+ * - `cache`: in the type of the key/value cache.
+ */
+export type PrecisionRule = 'half' | 'float32' | 'through float32' | 'follows' | 'moves' | 'cache';
+
 export type Attributes = Readonly<Record<string, AttributeValue>>;
 
 /** One operator. `A` are its attributes; optional inputs may be null. */
 export interface OpDefinition<A extends object = Attributes> {
   /** ONNX domain; `workbench` operators are expanded before encoding. */
   domain: '' | 'com.microsoft' | 'workbench';
+  precision: PrecisionRule;
   /** Output types from input types; throws through `fail` where the inputs do not fit. */
   infer(inputs: readonly (TensorType | null)[], attributes: A, fail: Fail): TensorType[];
   /** How opset 18 writes the node where that differs from ours: static arguments as trailing integer inputs. */

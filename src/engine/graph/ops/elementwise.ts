@@ -5,8 +5,11 @@ import { defineOps, type Fail, type OpDefinition, required, type TensorType } fr
 
 type None = Record<string, never>;
 
-function unary(domain: OpDefinition['domain'] = ''): OpDefinition<None> {
-  return { domain, infer: (inputs, _, fail) => [required(inputs, 0, fail)] };
+function unary(
+  domain: OpDefinition['domain'] = '',
+  precision: OpDefinition['precision'] = 'follows',
+): OpDefinition<None> {
+  return { domain, precision, infer: (inputs, _, fail) => [required(inputs, 0, fail)] };
 }
 
 function pair(inputs: readonly (TensorType | null)[], fail: Fail): [TensorType, TensorType] {
@@ -17,6 +20,7 @@ function pair(inputs: readonly (TensorType | null)[], fail: Fail): [TensorType, 
 
 const binary: OpDefinition<None> = {
   domain: '',
+  precision: 'follows',
   infer: (inputs, _, fail) => {
     const [a, b] = pair(inputs, fail);
     return [{ dtype: a.dtype, shape: broadcastShapes(a.shape, b.shape) }];
@@ -25,6 +29,7 @@ const binary: OpDefinition<None> = {
 
 const comparison: OpDefinition<None> = {
   domain: '',
+  precision: 'follows',
   infer: (inputs, _, fail) => {
     const [a, b] = pair(inputs, fail);
     return [{ dtype: 'bool', shape: broadcastShapes(a.shape, b.shape) }];
@@ -38,17 +43,17 @@ export const elementwiseOps = defineOps({
   Div: binary,
   Max: binary,
   Min: binary,
-  Pow: binary,
+  Pow: { ...binary, precision: 'float32' },
   Neg: unary(),
-  Exp: unary(),
-  Log: unary(),
-  Sqrt: unary(),
+  Exp: unary('', 'float32'),
+  Log: unary('', 'float32'),
+  Sqrt: unary('', 'float32'),
   Abs: unary(),
   Sign: unary(),
   Tanh: unary(),
   Sigmoid: unary(),
   Relu: unary(),
-  Erf: unary(),
+  Erf: unary('', 'float32'),
   Identity: unary(),
   Not: unary(),
   /** Gelu by the error function: x·Φ(x). */
@@ -58,6 +63,7 @@ export const elementwiseOps = defineOps({
   /** x·σ(alpha·x); SiLU at alpha 1. */
   QuickGelu: {
     domain: 'com.microsoft',
+    precision: 'follows',
     infer: (inputs, _, fail) => [required(inputs, 0, fail)],
   } as OpDefinition<{
     alpha: { float: number };
@@ -70,6 +76,7 @@ export const elementwiseOps = defineOps({
   /** condition, a, b. */
   Where: {
     domain: '',
+    precision: 'follows',
     infer: (inputs, _, fail) => {
       const [condition, a, b] = [0, 1, 2].map((i) => required(inputs, i, fail)) as [
         TensorType,
@@ -84,6 +91,7 @@ export const elementwiseOps = defineOps({
   /** `to` is our name of the element type; the encoder writes ONNX's number. */
   Cast: {
     domain: '',
+    precision: 'follows',
     onnx: (a) => ({ attributes: { to: dtypes[a.to].onnx } }),
     infer: (inputs, attributes, fail) => [{ dtype: attributes.to, shape: required(inputs, 0, fail).shape }],
   } as OpDefinition<{ to: DType }>,

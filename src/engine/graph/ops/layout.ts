@@ -10,6 +10,7 @@ export const layoutOps = defineOps({
   /** `shape` has no wildcards. */
   Reshape: {
     domain: '',
+    precision: 'moves',
     onnx: (a) => ({ ints: [a.shape], attributes: {} }),
     infer: (inputs, a, fail) => {
       const x = required(inputs, 0, fail);
@@ -19,6 +20,7 @@ export const layoutOps = defineOps({
   } as OpDefinition<{ shape: Ints }>,
   Transpose: {
     domain: '',
+    precision: 'moves',
     infer: (inputs, a, fail) => {
       const x = required(inputs, 0, fail);
       if ([...a.perm].sort((p, q) => p - q).some((p, i) => p !== i) || a.perm.length !== x.shape.length)
@@ -29,6 +31,7 @@ export const layoutOps = defineOps({
   /** [start, end) along one axis. */
   Slice: {
     domain: '',
+    precision: 'moves',
     onnx: (a) => ({ ints: [[a.start], [a.end], [a.axis]], attributes: {} }),
     infer: (inputs, a, fail) => {
       const x = required(inputs, 0, fail);
@@ -41,6 +44,7 @@ export const layoutOps = defineOps({
   /** `length` elements of a vector from a start that is fed at run time: inputs vector, start int64 [1]. */
   Window: {
     domain: 'workbench',
+    precision: 'follows',
     infer: (inputs, a, fail) => {
       const x = required(inputs, 0, fail);
       if (x.shape.length !== 1 || a.length > x.shape[0]!) fail('the window is longer than the vector');
@@ -55,11 +59,13 @@ export const layoutOps = defineOps({
   /** ONNX Slice with run-time bounds, whose result has the stated shape. */
   DynamicSlice: {
     domain: '',
+    precision: 'follows',
     onnx: () => ({ opType: 'Slice', attributes: {} }),
     infer: (inputs, a, fail) => [{ dtype: required(inputs, 0, fail).dtype, shape: a.shape }],
   } as OpDefinition<{ shape: Ints }>,
   Split: {
     domain: '',
+    precision: 'moves',
     onnx: (a) => ({ ints: [a.sizes], attributes: { axis: a.axis } }),
     infer: (inputs, a, fail) => {
       const x = required(inputs, 0, fail);
@@ -71,6 +77,7 @@ export const layoutOps = defineOps({
   } as OpDefinition<{ axis: number; sizes: Ints }>,
   Concat: {
     domain: '',
+    precision: 'moves',
     infer: (inputs, a, fail) => {
       const parts = inputs.map((_, i) => required(inputs, i, fail));
       const first = parts[0] ?? fail('nothing to join');
@@ -94,12 +101,14 @@ export const layoutOps = defineOps({
   } as OpDefinition<{ axis: number }>,
   Expand: {
     domain: '',
+    precision: 'moves',
     onnx: (a) => ({ ints: [a.shape], attributes: {} }),
     infer: (inputs, a, fail) => [{ dtype: required(inputs, 0, fail).dtype, shape: a.shape }],
   } as OpDefinition<{ shape: Ints }>,
   /** Rows (or slices along `axis`) of the first input by integer indices. */
   Gather: {
     domain: '',
+    precision: 'follows',
     infer: (inputs, a, fail) => {
       const [table, ids] = [required(inputs, 0, fail), required(inputs, 1, fail)];
       const axis = axisOf(a.axis, table.shape.length);
@@ -113,14 +122,15 @@ export const layoutOps = defineOps({
   } as OpDefinition<{ axis: number }>,
   GatherElements: {
     domain: '',
+    precision: 'follows',
     infer: (inputs, _, fail) => [
       { dtype: required(inputs, 0, fail).dtype, shape: required(inputs, 1, fail).shape },
     ],
   } as OpDefinition<{ axis: number }>,
   /** data, indices, updates: a copy of data with the updates written in. */
-  ScatterElements: { domain: '', infer: sameAsData } as OpDefinition<{ axis: number }>,
+  ScatterElements: { domain: '', precision: 'follows', infer: sameAsData } as OpDefinition<{ axis: number }>,
   /** data, indices [..., 1], updates: a copy of data with rows added in. */
-  ScatterND: { domain: '', infer: sameAsData } as OpDefinition<{ reduction: 'add' }>,
+  ScatterND: { domain: '', precision: 'float32', infer: sameAsData } as OpDefinition<{ reduction: 'add' }>,
 });
 
 function sameAsData(

@@ -8,11 +8,13 @@ export const matmulOps = defineOps({
   /** Batched product with NumPy broadcasting of the leading dimensions. */
   MatMul: {
     domain: '',
+    precision: 'half',
     infer: (inputs, _, fail) => [product(required(inputs, 0, fail), required(inputs, 1, fail), 0, 0, fail)],
   } as OpDefinition<Record<string, never>>,
   /** alpha · op(A) · op(B), batched; op transposes the last two dimensions. */
   FusedMatMul: {
     domain: 'com.microsoft',
+    precision: 'half',
     infer: (inputs, a, fail) => [
       product(required(inputs, 0, fail), required(inputs, 1, fail), a.transA, a.transB, fail),
     ],
@@ -20,6 +22,7 @@ export const matmulOps = defineOps({
   /** alpha · op(A) · op(B) + C on matrices; C is optional and broadcast. */
   Gemm: {
     domain: '',
+    precision: 'half',
     infer: (inputs, a, fail) => {
       const [x, w] = [required(inputs, 0, fail), required(inputs, 1, fail)];
       if (x.shape.length !== 2 || w.shape.length !== 2) fail('both factors must be matrices');

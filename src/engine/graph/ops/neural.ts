@@ -8,11 +8,13 @@ export const neuralOps = defineOps({
   /** Over the last axis. */
   Softmax: {
     domain: '',
+    precision: 'float32',
     infer: (inputs, _, fail) => [required(inputs, 0, fail)],
   } as OpDefinition<{ axis: -1 }>,
   /** RMS norm over the last axis: x, weight → y, 1/rms [..., 1]. */
   SimplifiedLayerNormalization: {
     domain: '',
+    precision: 'half',
     infer: (inputs, _, fail) => {
       const x = required(inputs, 0, fail);
       return [x, { dtype: 'float32', shape: replaced(x.shape, x.shape.length - 1, 1) }];
@@ -21,6 +23,7 @@ export const neuralOps = defineOps({
   /** Layer norm over the last axis: x, weight, bias → y, mean [..., 1], 1/σ [..., 1]. */
   LayerNormalization: {
     domain: '',
+    precision: 'half',
     infer: (inputs, _, fail) => {
       const x = required(inputs, 0, fail);
       const statistic = { dtype: 'float32' as const, shape: replaced(x.shape, x.shape.length - 1, 1) };
@@ -32,6 +35,7 @@ export const neuralOps = defineOps({
    */
   RotaryEmbedding: {
     domain: 'com.microsoft',
+    precision: 'through float32',
     infer: (inputs, a, fail) => {
       const [x, ids, cos] = [0, 1, 2].map((i) => required(inputs, i, fail));
       if (x!.shape.length !== 3 || ids!.shape.length !== 2) fail('x must be [B, S, D] and positions [B, S]');
@@ -47,6 +51,7 @@ export const neuralOps = defineOps({
    */
   SoftmaxMatMul: {
     domain: 'workbench',
+    precision: 'half',
     infer: (inputs, _, fail) => {
       const [scores, v] = [required(inputs, 0, fail), required(inputs, 1, fail)];
       if (scores.shape.at(-1) !== v.shape.at(-2)) fail('scores and values disagree on the number of keys');
@@ -61,18 +66,28 @@ export const neuralOps = defineOps({
   /** x, weights: x itself; going backward the gradient's rows are multiplied by the weights (broadcast). */
   ScaleGradient: {
     domain: 'workbench',
+    precision: 'half',
     infer: (inputs, _, fail) => [required(inputs, 0, fail)],
     expand: (_, inputs) => [inputs[0]!],
   } as OpDefinition<Record<string, never>>,
   /** x itself; nothing flows backward through it. */
   StopGradient: {
     domain: 'workbench',
+    precision: 'follows',
+    infer: (inputs, _, fail) => [required(inputs, 0, fail)],
+    expand: (_, inputs) => [inputs[0]!],
+  } as OpDefinition<Record<string, never>>,
+  /** x as it is kept: in the compute type of the graph. Its gradient is kept so too. */
+  Stored: {
+    domain: 'workbench',
+    precision: 'half',
     infer: (inputs, _, fail) => [required(inputs, 0, fail)],
     expand: (_, inputs) => [inputs[0]!],
   } as OpDefinition<Record<string, never>>,
   /** A tensor of one value. */
   Fill: {
     domain: 'workbench',
+    precision: 'follows',
     infer: (_, a) => [{ dtype: 'float32', shape: a.shape }],
     expand: (b, _, a) => {
       const scalar = b.scalar(a.value.float);
@@ -89,6 +104,7 @@ export const neuralOps = defineOps({
    */
   GroupQueryAttention: {
     domain: 'com.microsoft',
+    precision: 'cache',
     infer: (inputs, _, fail) => [
       required(inputs, 0, fail),
       required(inputs, 3, fail),

@@ -9,6 +9,7 @@ interface Reduction {
 
 const reduction: OpDefinition<Reduction> = {
   domain: '',
+  precision: 'float32',
   onnx: (a) => ({ ints: [a.axes], attributes: { keepdims: a.keepdims } }),
   infer: (inputs, a, fail) => {
     const x = required(inputs, 0, fail);
