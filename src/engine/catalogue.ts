@@ -1,6 +1,7 @@
 // What this version can do: the entries that a recipe's axes choose from, each described by the file that implements it.
 import { initialisations } from './adapters/initialisation';
 import { variants } from './adapters/registry';
+import { attentionEntries } from './models/attentions';
 import { optimizers } from './optim/registry';
 import type { RecipeCatalogue } from './recipe/catalogue';
 
@@ -16,9 +17,7 @@ export const catalogue: RecipeCatalogue = {
     },
   ],
   optim: optimizers.map((optimizer) => optimizer.entry),
-  attention: [
-    { id: 'full', label: 'Every earlier token', summary: "The model's own attention.", fields: [] },
-  ],
+  attention: attentionEntries,
   presets: [
     {
       id: 'lora',
@@ -121,6 +120,24 @@ export const catalogue: RecipeCatalogue = {
       label: 'LoftQ: LoRA that makes up for a 4-bit base',
       summary: 'Trains on the NF4 values of the weights, from a start that corrects much of their error.',
       values: { adapter: 'lora', init_lora_weights: 'loftq', r: 16, lora_alpha: 16 },
+    },
+    {
+      id: 'longlora',
+      label: 'LongLoRA: longer contexts at a fraction of the cost of attention',
+      summary:
+        'Shifted blocks of tokens while it trains, stretched rotary positions, and trained norms and embeddings. Set max_length to the new context.',
+      values: {
+        adapter: 'lora',
+        attention: 'shift_short',
+        rope_scaling: 'linear',
+        r: 8,
+        lora_alpha: 16,
+        target_modules: String.raw`.*\.(self_attn|attn)\.(q_proj|k_proj|v_proj|o_proj|c_attn|c_proj)`,
+        modules_to_save: ['all-embeddings', 'all-norms'],
+        learning_rate: 2e-5,
+        lr_scheduler_type: 'constant_with_warmup',
+        warmup_steps: 20,
+      },
     },
     {
       id: 'full',

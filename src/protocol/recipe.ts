@@ -25,6 +25,8 @@ export interface RecipeValues {
   quantization: string;
   double_quantization: boolean;
   attention: string;
+  /** `linear` stretches rotary positions where `max_length` is beyond the model's context. */
+  rope_scaling: 'none' | 'linear';
   chat_template: string | null;
 
   // Adapter

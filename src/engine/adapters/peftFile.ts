@@ -32,6 +32,10 @@ const cardName = 'README.md';
 /** Our own settings and tensors beside PEFT's. */
 export const nativeStateName = 'engine_state.json';
 export const nativeWeightsName = 'engine_state.safetensors';
+/** The base's config, where positions were stretched; what a run found out before it trained. */
+export const baseConfigName = 'base_config.json';
+export const preparationName = 'preparation.json';
+const knownSideFiles: readonly string[] = [baseConfigName, preparationName];
 
 /** Folder of one task inside the folder of an adapter of several. @param index counted from 0. */
 export const taskFolder = (index: number): string => `task-${index + 1}`;
@@ -354,6 +358,7 @@ export async function writeAdapterFolder(
     cardName,
     nativeStateName,
     nativeWeightsName,
+    ...knownSideFiles,
     ...sideFiles.map(([name]) => name),
   ];
   const strangers = (await readdir(target).catch(() => [])).filter(
@@ -374,7 +379,6 @@ export async function writeAdapterFolder(
         join(temporary, cardName),
         writeModelCard(card ?? { baseModel: config.base_model_name_or_path }),
       );
-      for (const [name, content] of sideFiles) await writeFile(join(temporary, name), content);
       await writeAdapterFiles(temporary, adapter, fs);
       for (const [name, part] of adapter.parts ?? []) {
         await mkdir(join(temporary, name));
@@ -393,7 +397,8 @@ export async function writeAdapterFiles(
     tensors,
     native,
     unknownKeys,
-  }: Pick<AdapterToWrite, 'config' | 'tensors' | 'native' | 'unknownKeys'>,
+    sideFiles,
+  }: Pick<AdapterToWrite, 'config' | 'tensors' | 'native' | 'unknownKeys' | 'sideFiles'>,
   fs?: FileOperations,
 ): Promise<void> {
   const write = (name: string, list: AdapterToWrite['tensors']): Promise<void> =>
@@ -404,6 +409,7 @@ export async function writeAdapterFiles(
       fs,
     );
   await writeFile(join(folder, configName), writePeftConfig(config, unknownKeys));
+  for (const [name, content] of Object.entries(sideFiles ?? {})) await writeFile(join(folder, name), content);
   if (native) {
     await writeFile(join(folder, nativeStateName), `${JSON.stringify(native.state, null, 2)}\n`);
     await write(nativeWeightsName, native.tensors);

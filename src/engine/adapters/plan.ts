@@ -10,6 +10,7 @@ import {
   modelTensors,
 } from '../models/architecture';
 import { type MatchOptions, type MatchResult, type ModuleInfo, matchModules } from './match';
+import { writtenOut } from './moduleWords';
 import { variantOf } from './registry';
 import type { AdapterSettings } from './settings';
 import type { EarlierTask, ParameterGroup, PlannedTensor, Site, Variant } from './variant';
@@ -26,6 +27,8 @@ export interface AdapterPlan {
   unmatched: MatchResult['unmatched'];
   /** All modules of the model, as the matching rules see them. */
   modules: readonly ModuleInfo[];
+  /** Further files of the adapter's folder, by name. */
+  sideFiles?: Readonly<Record<string, string>>;
   /** The adapters of earlier tasks, in their order. */
   earlier?: readonly EarlierTask[];
 }
@@ -61,10 +64,11 @@ export function moduleInfos(model: Model): ModuleInfo[] {
  */
 export function planAdapter(
   model: Model,
-  settings: AdapterSettings,
+  given: AdapterSettings,
   earlier: readonly EarlierTask[] = [],
 ): AdapterPlan {
-  const variant = variantOf(settings.adapter);
+  const variant = variantOf(given.adapter);
+  const settings = writtenOut(given, model);
   if (!model.modules.some((module) => isAdaptable(module) && variant.adapts(module)))
     return planFull(model, settings, variant);
 
@@ -100,7 +104,8 @@ export function planAdapter(
   const saved = match.saved.filter((path) => !sites.has(path));
   for (const path of saved) {
     for (const tensor of moduleTensors(model, path)) {
-      tensors.push(baseTensor(tensor, `${path}.${tensor.part}`));
+      const module = ownerOf(model, path);
+      tensors.push({ ...baseTensor(tensor, `${path}.${tensor.part}`), ...(module ? { module } : {}) });
       replaced.set(`${path}.${tensor.part}`, `${path}.${tensor.part}`);
     }
   }
@@ -138,11 +143,17 @@ function refuseLeftOut(earlier: readonly EarlierTask[], sites: ReadonlyMap<strin
 /** Every base tensor trains, each once: tied modules share it. */
 function planFull(model: Model, settings: AdapterSettings, variant: Variant): AdapterPlan {
   const replaced = new Map<string, string>();
+  const owners = new Map<string, PlannedTensor['module']>();
   for (const module of model.modules) {
-    for (const tensor of moduleTensors(model, module.path))
+    for (const tensor of moduleTensors(model, module.path)) {
       replaced.set(`${module.path}.${tensor.part}`, tensor.name);
+      if (!owners.has(tensor.name)) owners.set(tensor.name, ownerOf(model, module.path));
+    }
   }
-  const tensors = modelTensors(model).map((tensor) => baseTensor(tensor, tensor.name));
+  const tensors = modelTensors(model).map((tensor): PlannedTensor => {
+    const module = owners.get(tensor.name);
+    return { ...baseTensor(tensor, tensor.name), ...(module ? { module } : {}) };
+  });
   return { variant, settings, sites: new Map(), tensors, replaced, unmatched: [], modules: [] };
 }
 
@@ -207,6 +218,11 @@ function trainedBiases(
         .filter((t) => t.part === 'bias')
         .map((t) => ({ ...t, path: module.path })),
     );
+}
+
+function ownerOf(model: Model, path: string): PlannedTensor['module'] {
+  const module = model.modules.find((m) => m.path === path);
+  return module && { path, kind: module.kind, head: path === model.head.path };
 }
 
 function baseTensor(source: BaseTensor, name: string): PlannedTensor {

@@ -4,7 +4,7 @@
 import type { JsonObject } from '../files/json';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
-import type { EmbeddingModule, LinearModule } from '../models/architecture';
+import type { EmbeddingModule, LinearModule, Module } from '../models/architecture';
 import type { Random } from '../random';
 import type { CatalogueEntry } from '../recipe/catalogue';
 import type { PeftConfig } from './peftTypes';
@@ -66,6 +66,8 @@ export interface PlannedTensor {
   unstored?: true;
   /** Module path of the site that it belongs to; set by the plan. */
   site?: string;
+  /** The base module whose tensor it is; `head` for the one that makes the logits. Set by the plan. */
+  module?: { path: string; kind: Module['kind']; head: boolean };
   /** A factor on the output's side (lora_B): LoRA+ gives it the raised learning rate. */
   outputSide?: true;
   /** The axis along which a file may leave out ranks (`PeftForm.kept`). */

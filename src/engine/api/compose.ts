@@ -3,9 +3,10 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { ComposeParams, ComposeResult, EngineHost } from '../../protocol/trainer';
 import { adapterFiles } from '../adapters/adapterFiles';
+import { baseConfigFile, configForAdapters } from '../adapters/baseConfig';
 import { combineAdapters } from '../adapters/combine';
 import { loadAdapter } from '../adapters/loaded';
-import { writeAdapterFolder } from '../adapters/peftFile';
+import { baseConfigName, writeAdapterFolder } from '../adapters/peftFile';
 import { openCheckpoint } from '../checkpoint/folder';
 import { openDevice } from '../execution/device';
 import { diskError } from '../files/diskErrors';
@@ -16,7 +17,11 @@ import { modelFromConfig } from '../models/registry';
 export async function compose(params: ComposeParams, host: EngineHost): Promise<ComposeResult> {
   const out = resolve(params.out);
   const checkpoint = await openCheckpoint(params.model);
-  const model = modelFromConfig(checkpoint.config);
+  const config = await configForAdapters(
+    checkpoint.config,
+    params.adapters.map(({ folder }) => folder),
+  );
+  const model = modelFromConfig(config);
   const adapters = [];
   for (const { folder } of params.adapters) adapters.push(await loadAdapter(folder, model));
   const time = new Date().toISOString();
@@ -40,6 +45,7 @@ export async function compose(params: ComposeParams, host: EngineHost): Promise<
     }
     await writeAdapterFolder(out, {
       ...adapterFiles(plan, values, checkpoint.folder),
+      ...(config === checkpoint.config ? {} : { sideFiles: { [baseConfigName]: baseConfigFile(config) } }),
       card: {
         baseModel: checkpoint.folder,
         settings: [

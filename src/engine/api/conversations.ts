@@ -12,8 +12,9 @@ import type {
   SayResult,
   TokenAlternative,
 } from '../../protocol/trainer';
+import { configForAdapters } from '../adapters/baseConfig';
 import { type LoadedAdapter, loadAdapter } from '../adapters/loaded';
-import { openCheckpoint } from '../checkpoint/folder';
+import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
 import { loadTokenizer, type Tokenizer } from '../data';
 import { RunError } from '../errors';
 import { BaseWeights } from '../execution/baseWeights';
@@ -32,8 +33,12 @@ const keptAdapters = 12;
 interface Session {
   id: number;
   runtime: Runtime;
+  checkpoint: Checkpoint;
+  /** Of the model that is loaded: the checkpoint's, or with the positions that its adapters need. */
+  config: Checkpoint['config'];
   model: Model;
   tokenizer: Tokenizer;
+  weights: BaseWeights;
   generator: Generator;
   /** By path and time of its weights. */
   adapters: Map<string, LoadedAdapter>;
@@ -59,8 +64,19 @@ export async function openSession(params: OpenSessionParams, host: EngineHost): 
   const tokenizer = await loadTokenizer(checkpoint.folder);
   const runtime = openDevice(params);
   try {
-    const generator = new Generator({ runtime, model, weights: BaseWeights.of(runtime, checkpoint, model) });
-    session = { id: nextId++, runtime, model, tokenizer, generator, adapters: new Map(), mounted: '' };
+    const weights = BaseWeights.of(runtime, checkpoint, model);
+    session = {
+      id: nextId++,
+      runtime,
+      checkpoint,
+      config: checkpoint.config,
+      model,
+      tokenizer,
+      weights,
+      generator: new Generator({ runtime, model, weights }),
+      adapters: new Map(),
+      mounted: '',
+    };
   } catch (cause) {
     await runtime.close();
     throw cause;
@@ -79,9 +95,10 @@ export async function openSession(params: OpenSessionParams, host: EngineHost): 
 export async function say(params: SayParams, host: EngineHost): Promise<SayResult> {
   checkSampling({ ...params, prompts: [params.prompt] });
   const open = sessionOf(params.session);
-  const { tokenizer, generator } = open;
+  const { tokenizer } = open;
   const prompt = encodePrompt(tokenizer, params.prompt, params.chat);
   const swapMilliseconds = await mount(open, params.adapters, host);
+  const { generator } = open;
 
   const stream = tokenizer.stream();
   for (const id of prompt.slice(-promptContext)) stream.push(id);
@@ -157,6 +174,7 @@ async function mount(open: Session, paths: readonly string[], host: EngineHost):
   const keys = paths.map(keyOf);
   const key = keys.join('\n');
   if (key === open.mounted) return 0;
+  await refit(open, paths);
   const adapters: LoadedAdapter[] = [];
   for (const [i, path] of paths.entries()) {
     const known = open.adapters.get(keys[i]!);
@@ -174,6 +192,17 @@ async function mount(open: Session, paths: readonly string[], host: EngineHost):
   await open.generator.setAdapters(adapters);
   open.mounted = key;
   return performance.now() - started;
+}
+
+/** Builds the model anew where adapters need other positions than those it has; its weights stay loaded. */
+async function refit(open: Session, paths: readonly string[]): Promise<void> {
+  const config = await configForAdapters(open.checkpoint.config, paths);
+  if (JSON.stringify(config) === JSON.stringify(open.config)) return;
+  const { runtime, weights } = open;
+  const model = modelFromConfig(config);
+  open.generator.release();
+  open.adapters.clear();
+  Object.assign(open, { config, model, generator: new Generator({ runtime, model, weights }), mounted: '' });
 }
 
 function keyOf(path: string): string {

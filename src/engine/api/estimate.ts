@@ -10,7 +10,7 @@ import { forecast } from '../estimate/forecast';
 import { suggest } from '../estimate/suggestions';
 import { chooseDevice } from '../execution/device';
 import { modelTensors } from '../models/architecture';
-import { modelFromConfig } from '../models/registry';
+import { modelOfRecipe } from '../models/stretchedPositions';
 
 /** Estimates a validated recipe. Raises UserError where the checkpoint or the targets could not be trained at all. */
 export async function estimate({ recipe }: EstimateParams, host: EngineHost): Promise<EstimateResult> {
@@ -22,7 +22,7 @@ export async function estimate({ recipe }: EstimateParams, host: EngineHost): Pr
     time: new Date().toISOString(),
   });
   const checkpoint = await openCheckpoint(recipe.model);
-  const model = modelFromConfig(checkpoint.config);
+  const { model } = modelOfRecipe(checkpoint.config, recipe);
   const expected = modelTensors(model);
   const tensors = resolveNames(checkpoint.tensors, expected, model.basePrefix);
   verifyTensors({ ...checkpoint, tensors }, expected, {

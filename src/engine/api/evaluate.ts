@@ -1,5 +1,6 @@
 // The call `evaluate`: mean loss per token and perplexity of a model, with or without an adapter, on a dataset.
 import type { EngineHost, EvaluateParams, EvaluateResult } from '../../protocol/trainer';
+import { modelForAdapters } from '../adapters/baseConfig';
 import { loadAdapter } from '../adapters/loaded';
 import { requireFinite } from '../checkpoint/finite';
 import { openCheckpoint } from '../checkpoint/folder';
@@ -8,7 +9,6 @@ import { RunError } from '../errors';
 import { BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { Evaluator, uploadParameters } from '../execution/evaluator';
-import { modelFromConfig } from '../models/registry';
 import { fittedAdapter } from '../train/fittedAdapter';
 
 /** Longest sequence where nobody says otherwise: long contexts cost memory that few datasets need. */
@@ -23,7 +23,7 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
   ): void => host.emit({ type: 'progress', phase, message, fraction, time: new Date().toISOString() });
   progress('reading', 'Reading the model', null);
   const checkpoint = await openCheckpoint(params.model);
-  const model = modelFromConfig(checkpoint.config);
+  const model = await modelForAdapters(checkpoint.config, params.adapter === null ? [] : [params.adapter]);
   const adapter =
     params.adapter === null
       ? undefined

@@ -8,6 +8,7 @@ import type {
   GenerateResult,
   SamplingParams,
 } from '../../protocol/trainer';
+import { modelForAdapters } from '../adapters/baseConfig';
 import { loadAdapter } from '../adapters/loaded';
 import { openCheckpoint } from '../checkpoint/folder';
 import { encodeConversation, loadTokenizer, type Tokenizer } from '../data';
@@ -15,7 +16,6 @@ import { AdapterError, DataError, RecipeError, raiseProblems, UserError } from '
 import { BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { Generator } from '../generate/generator';
-import { modelFromConfig } from '../models/registry';
 import { fittedAdapter } from '../train/fittedAdapter';
 
 /** Ids of a prompt that a continuation's first token is read after: whether it starts a word shows only there. */
@@ -33,7 +33,7 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
     time: time(),
   });
   const checkpoint = await openCheckpoint(params.model);
-  const model = modelFromConfig(checkpoint.config);
+  const model = await modelForAdapters(checkpoint.config, params.adapters);
   const tokenizer = await loadTokenizer(checkpoint.folder);
   const prompts = params.prompts.map((prompt) => encodePrompt(tokenizer, prompt, params.chat));
   const adapters = [];

@@ -3,6 +3,7 @@
 import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { EngineHost, MergeParams, MergeResult } from '../../protocol/trainer';
+import { configForAdapters } from '../adapters/baseConfig';
 import { type LoadedAdapter, loadAdapter } from '../adapters/loaded';
 import { headTensor, type MergedParameter, type MergePlan, planMerge } from '../adapters/merge';
 import { findNonFinite, requireFinite } from '../checkpoint/finite';
@@ -42,7 +43,9 @@ export async function merge(params: MergeParams, host: EngineHost): Promise<Merg
   const out = resolve(params.out);
   await refuseOccupied(out);
   progress('Reading the model and the adapter', null);
-  const checkpoint = await openCheckpoint(params.model);
+  const base = await openCheckpoint(params.model);
+  // Stretched positions belong to the base, and so to the merged model.
+  const checkpoint = { ...base, config: await configForAdapters(base.config, [params.adapter]) };
   const model = modelFromConfig(checkpoint.config);
   const loaded = await loadAdapter(params.adapter, model, { acceptsBaseChange: true });
   planMerge(model, loaded);
@@ -61,7 +64,8 @@ export async function merge(params: MergeParams, host: EngineHost): Promise<Merg
     const plan = planMerge(model, adapter);
     let check = { difference: Number.NaN, verified: false };
     await writeFolderAtomic(out, async (folder) => {
-      await writeMerged(folder, checkpoint, model, plan, runtime, (fraction) => {
+      const changed = checkpoint.config !== base.config;
+      await writeMerged(folder, checkpoint, model, plan, runtime, changed, (fraction) => {
         if (host.cancelRequested) throw cancelled();
         progress('Merging the weights', fraction);
       });
@@ -99,13 +103,14 @@ async function writeMerged(
   model: Model,
   plan: MergePlan,
   runtime: Runtime,
+  changedConfig: boolean,
   onProgress: (fraction: number) => void,
 ): Promise<void> {
   for (const name of await readdir(checkpoint.folder)) {
     if (companions.test(name)) await copyFile(join(checkpoint.folder, name), join(folder, name));
   }
-  if (plan.unties) {
-    const config = { ...checkpoint.config, tie_word_embeddings: false };
+  if (plan.unties || changedConfig) {
+    const config = { ...checkpoint.config, ...(plan.unties ? { tie_word_embeddings: false } : {}) };
     await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
   } else await copyFile(join(checkpoint.folder, 'config.json'), join(folder, 'config.json'));
 

@@ -10,7 +10,8 @@ import { finish } from '../graph/passes/finish';
 import type { Precision } from '../graph/precision';
 import { verifyInPlace } from '../graph/verify';
 import type { Model } from '../models/architecture';
-import { TrainingAttention } from '../models/attention';
+import type { AttentionBuilder } from '../models/attention';
+import { fullAttention } from '../models/attentions';
 import { dropoutPoolLength, PooledDropout } from './dropout';
 import { type ExtraLoss, ForwardPass } from './forward';
 import { chunkedLoss } from './loss';
@@ -30,6 +31,8 @@ export interface GradientGraphOptions {
   checkpointing: Checkpointing;
   /** Length of the dropout pool; 0 without dropout. */
   dropoutPool: number;
+  /** Default: every earlier token. */
+  attention?: AttentionBuilder;
   /** Default: fp32. */
   precision?: Precision;
 }
@@ -59,7 +62,8 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   const probability = o.plan.settings.lora_dropout;
   const dropout = o.dropoutPool > 0 ? new PooledDropout(b, probability, o.dropoutPool) : undefined;
   const losses: ExtraLoss[] = [];
-  const attention = new TrainingAttention(b, o.rows, o.length, segments);
+  const { rows, length } = o;
+  const attention = (o.attention ?? fullAttention)(b, { rows, length, ...(segments ? { segments } : {}) });
   const f = new ForwardPass(
     b,
     o.model,

@@ -10,6 +10,7 @@ import { updateGraph } from '../compile/updateGraph';
 import { byteSize, elements } from '../dtype';
 import type { Graph, Value } from '../graph/graph';
 import { type Model, modelTensors } from '../models/architecture';
+import { attentionOf } from '../models/attentions';
 import { optimizerOf } from '../optim/registry';
 import { liveness } from './liveness';
 
@@ -58,6 +59,7 @@ export function forecast(
     accumulate: recipe.gradient_accumulation_steps > 1,
     checkpointing: recipe.gradient_checkpointing,
     dropoutPool,
+    attention: attentionOf(recipe, model),
   });
   const graphs: Graph[] = [gradient.graph, updateGraph(slabs, optimizer, recipe, plan)];
   if (recipe.eval_dataset.length > 0 || recipe.val_size > 0) {

@@ -99,6 +99,8 @@ export interface Model {
   ignorable: RegExp;
   /** Rotary frequencies depend on the sequence length, so lengths are not rounded up. */
   lengthDependent: boolean;
+  /** Positions are rotations of queries and keys; else they are learned. */
+  rotary: boolean;
   /** Token ids int64 [N] → hidden states [N, D] after the last norm. */
   forward(f: Forward, ids: Value): Value;
 }

@@ -10,12 +10,82 @@ import type { AttentionCall, Forward } from './architecture';
 const masked = -1e30;
 const blockLength = 256;
 
-/** Builds attention layers of one graph; caches and masks are made once and shared by all layers. */
-export class TrainingAttention {
-  readonly #caches = new Map<object, { cos: Value; sin: Value }>();
-  readonly #masks = new Map<string, Value>();
+/** The attention layers of one graph. */
+export interface AttentionLayers {
+  /** [N, heads·Dh] → [N, heads·Dh]. */
+  apply(f: Pick<Forward, 'positions'>, call: AttentionCall): Value;
+}
+
+/** What attention layers are built for. */
+export interface AttentionShape {
+  rows: number;
+  length: number;
+  /** int64 [B, S], the number of the packed example that a position belongs to; undefined without packing. */
+  segments?: Value;
+}
+
+/** Makes the attention of a training graph; evaluation and generation always see every earlier token. */
+export type AttentionBuilder = (b: GraphBuilder, shape: AttentionShape) => AttentionLayers;
+
+/** Every position sees all earlier ones. Caches and masks are made once and shared by all layers. */
+export class TrainingAttention implements AttentionLayers {
+  readonly #rotation: Rotation;
+  readonly #products: CausalProducts;
 
   /** @param segments int64 [B, S], the number of the packed example that a position belongs to; undefined without packing. */
+  constructor(
+    private readonly b: GraphBuilder,
+    private readonly rows: number,
+    private readonly length: number,
+    segments?: Value,
+  ) {
+    this.#rotation = new Rotation(b, rows, length);
+    this.#products = new CausalProducts(b, rows, length, segments);
+  }
+
+  apply(f: Pick<Forward, 'positions'>, call: AttentionCall): Value {
+    const { b, rows, length } = this;
+    const { heads, keyValueHeads, headSize } = call;
+    const group = heads / keyValueHeads;
+    const query = this.#rotation.apply(f, call, call.query, heads);
+    const key = this.#rotation.apply(f, call, call.key, keyValueHeads);
+    const q = b.transpose(b.reshape(query, [rows, length, keyValueHeads, group, headSize]), [0, 2, 3, 1, 4]);
+    const k = b.transpose(b.reshape(key, [rows, length, keyValueHeads, headSize]), [0, 2, 1, 3]);
+    const v = b.transpose(b.reshape(call.value, [rows, length, keyValueHeads, headSize]), [0, 2, 1, 3]);
+    const joined = this.#products.apply(q, k, v, call);
+    const merged = b.keeping('cheap', () => b.transpose(joined, [0, 3, 1, 2, 4]));
+    return b.reshape(merged, [rows * length, heads * headSize]);
+  }
+}
+
+/** Rotary positions of queries and keys; caches are made once per graph. */
+export class Rotation {
+  readonly #caches = new Map<object, { cos: Value; sin: Value }>();
+
+  constructor(
+    private readonly b: GraphBuilder,
+    private readonly rows: number,
+    private readonly length: number,
+  ) {}
+
+  /** x [N, heads·Dh] or [B, S, heads·Dh], rotated; as it is where the model has no rotary positions. */
+  apply(f: Pick<Forward, 'positions'>, call: AttentionCall, x: Value, heads: number): Value {
+    if (!call.rotary) return x;
+    const { b } = this;
+    const caches = rotaryCaches(b, this.#caches, call, this.length);
+    const open = b.reshape(x, [this.rows, this.length, heads * call.headSize]);
+    return b.op('RotaryEmbedding', [open, f.positions, caches.cos, caches.sin], {
+      num_heads: heads,
+      interleaved: 0,
+    });
+  }
+}
+
+/** softmax(scale·q·kᵀ + mask)·v for sequences of one length, causal, in query blocks. */
+export class CausalProducts {
+  readonly #masks = new Map<string, Value>();
+
+  /** @param segments int64 [B, S] or undefined, as above. */
   constructor(
     private readonly b: GraphBuilder,
     private readonly rows: number,
@@ -23,18 +93,10 @@ export class TrainingAttention {
     private readonly segments?: Value,
   ) {}
 
-  /** [N, heads·Dh] → [N, heads·Dh]. */
-  apply(f: Pick<Forward, 'positions'>, call: AttentionCall): Value {
+  /** q [B, K, G, S, Dh], k and v [B, K, S, Dh], K key heads with G query heads each → [B, K, G, S, Dh]. */
+  apply(q: Value, k: Value, v: Value, call: Pick<AttentionCall, 'scale' | 'window'>): Value {
     const { b, rows, length } = this;
-    const { heads, keyValueHeads, headSize } = call;
-    const group = heads / keyValueHeads;
-    const query = this.#rotated(f, call, call.query, heads);
-    const key = this.#rotated(f, call, call.key, keyValueHeads);
-    // [B, K, G, S, Dh] and [B, K, S, Dh]
-    const q = b.transpose(b.reshape(query, [rows, length, keyValueHeads, group, headSize]), [0, 2, 3, 1, 4]);
-    const k = b.transpose(b.reshape(key, [rows, length, keyValueHeads, headSize]), [0, 2, 1, 3]);
-    const v = b.transpose(b.reshape(call.value, [rows, length, keyValueHeads, headSize]), [0, 2, 1, 3]);
-
+    const [, keyValueHeads, group, , headSize] = q.shape as [number, number, number, number, number];
     const blocks = queryBlocks(length);
     const queries = b.split(
       q,
@@ -63,20 +125,7 @@ export class TrainingAttention {
       const [mixed] = b.apply('SoftmaxMatMul', [scores, seen.v], {}, { keep: keepProbabilitiesCheap });
       return b.reshape(mixed!, [rows, keyValueHeads, group, count, headSize]);
     });
-    const joined = b.concat(outputs, 3);
-    const merged = b.keeping('cheap', () => b.transpose(joined, [0, 3, 1, 2, 4]));
-    return b.reshape(merged, [rows * length, heads * headSize]);
-  }
-
-  #rotated(f: Pick<Forward, 'positions'>, call: AttentionCall, x: Value, heads: number): Value {
-    if (!call.rotary) return x;
-    const { b } = this;
-    const caches = rotaryCaches(b, this.#caches, call, this.length);
-    const open = b.reshape(x, [this.rows, this.length, heads * call.headSize]);
-    return b.op('RotaryEmbedding', [open, f.positions, caches.cos, caches.sin], {
-      num_heads: heads,
-      interleaved: 0,
-    });
+    return b.concat(outputs, 3);
   }
 
   /** What is added to the scores of a query block: zero where a position may look, `masked` elsewhere. */

@@ -192,6 +192,7 @@ export function decoderModel(config: ConfigReader, traits: DecoderTraits): Model
     basePrefix: 'model.',
     ignorable: /(^|\.)rotary_emb\.inv_freq$/,
     lengthDependent: rotary.lengthDependent,
+    rotary: true,
     forward,
   };
 }

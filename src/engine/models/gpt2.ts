@@ -104,6 +104,7 @@ export const gpt2: Architecture = {
       basePrefix: 'transformer.',
       ignorable: /\.attn\.(masked_)?bias$/,
       lengthDependent: false,
+      rotary: false,
       forward,
     };
   },

@@ -44,8 +44,8 @@ export const knownElsewhere: Readonly<Record<Axis | 'preset', readonly string[]>
   init_lora_weights: ['lora_ga', 'mica'],
   quantization: ['nf4', 'fp4', 'int8'],
   optim: ['adamw_8bit', 'paged_adamw', 'galore_adamw', 'sgd', 'adafactor', 'lion'],
-  attention: ['shift_short'],
-  preset: ['qlora', 'longlora'],
+  attention: [],
+  preset: ['qlora'],
 };
 
 /** Settings of choices that this version does not have. */

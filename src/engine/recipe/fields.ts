@@ -147,6 +147,20 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
       advanced: true,
       description: 'Which tokens a token attends to during training.',
     },
+    rope_scaling: {
+      type: 'enum',
+      choices: [
+        { id: 'none', label: 'Positions stay as the checkpoint has them' },
+        {
+          id: 'linear',
+          label: 'Stretches rotary positions by max_length / max_position_embeddings, rounded up',
+        },
+      ],
+      default: 'none',
+      group: 'model',
+      advanced: true,
+      description: 'How a max_length beyond the context of the model is reached.',
+    },
     dtype: {
       type: 'enum',
       choices: [
@@ -284,7 +298,8 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
       default: [],
       group: 'adapter',
       advanced: true,
-      description: 'Modules that train in full and are saved with the adapter, for example lm_head.',
+      description:
+        'Modules that train in full and are saved with the adapter, for example lm_head. all-norms and all-embeddings stand for those of the model.',
     },
     learning_rate: {
       type: 'number',

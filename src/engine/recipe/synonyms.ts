@@ -6,6 +6,7 @@ export const synonyms: Readonly<Record<string, string>> = {
   lora_rank: 'r',
   max_seq_length: 'max_length',
   cutoff_len: 'max_length',
+  model_max_length: 'max_length',
   sequence_len: 'max_length',
   micro_batch_size: 'per_device_train_batch_size',
   num_epochs: 'num_train_epochs',

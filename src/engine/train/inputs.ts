@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto';
 import type { Recipe } from '../../protocol/recipe';
 import type { EngineHost } from '../../protocol/trainer';
 import { planWithEarlier } from '../adapters/earlier';
+import { baseConfigFile } from '../adapters/baseConfig';
 import { withLoraPlusRates } from '../adapters/loraPlus';
+import { baseConfigName } from '../adapters/peftFile';
 import type { AdapterPlan } from '../adapters/plan';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
 import {
@@ -17,7 +19,8 @@ import {
 import { dataOptions } from '../data/recipeOptions';
 import { tensorsOf } from '../execution/baseWeights';
 import type { Model } from '../models/architecture';
-import { modelFromConfig } from '../models/registry';
+import { attentionOf } from '../models/attentions';
+import { modelOfRecipe } from '../models/stretchedPositions';
 
 export interface Inputs {
   checkpoint: Checkpoint;
@@ -27,6 +30,8 @@ export interface Inputs {
   data: PreparedData;
   /** Digest of the training examples in order. */
   dataDigest: string;
+  /** What a person should know of them, in full sentences. */
+  notes: readonly string[];
 }
 
 /** Reads and checks everything; raises UserError for whatever a person can mend. */
@@ -35,13 +40,22 @@ export async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inpu
     host.emit({ type: 'progress', phase, message, fraction: null, time: new Date().toISOString() });
   report('reading', 'Reading the checkpoint');
   const checkpoint = await openCheckpoint(recipe.model);
-  const model = modelFromConfig(checkpoint.config);
+  const { model, config, stretched, notes } = modelOfRecipe(checkpoint.config, recipe);
+  attentionOf(recipe, model);
   tensorsOf(checkpoint, model);
   const plan = withLoraPlusRates(await planWithEarlier(model, recipe), recipe);
   const tokenizer = await loadTokenizer(checkpoint.folder);
   report('tokenizing', 'Reading and tokenizing the data');
   const data = await prepareData(dataOptions(recipe, model, tokenizer));
-  return { checkpoint, model, plan, tokenizer, data, dataDigest: digest(data.train) };
+  return {
+    checkpoint,
+    model,
+    plan: stretched ? { ...plan, sideFiles: { [baseConfigName]: baseConfigFile(config) } } : plan,
+    tokenizer,
+    data,
+    dataDigest: digest(data.train),
+    notes,
+  };
 }
 
 /** How a recipe's examples are laid out in batches; evaluation keeps the order of the file. */

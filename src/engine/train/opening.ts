@@ -35,7 +35,7 @@ export function planFacts(
 /** Notes and warnings: of the data, of settings that match nothing, of what the caller found. */
 export function openingRemarks(
   recipe: Recipe,
-  { plan, model, data }: Inputs,
+  { plan, model, data, notes: ofInputs }: Inputs,
   notes: readonly string[],
   warnings: readonly string[],
 ): RunEventBody[] {
@@ -47,7 +47,10 @@ export function openingRemarks(
         ]
       : [];
   return [
-    ...[...notes, ...data.report.notes, ...shortened].map((message) => ({ type: 'note' as const, message })),
+    ...[...notes, ...ofInputs, ...data.report.notes, ...shortened].map((message) => ({
+      type: 'note' as const,
+      message,
+    })),
     ...warnings.map((message) => ({ type: 'warning' as const, message })),
     ...plan.unmatched.map(({ setting, entry, nearest }) => ({
       type: 'warning' as const,

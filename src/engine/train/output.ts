@@ -1,9 +1,9 @@
 // Writes what a run trained: a PEFT adapter folder, or for full fine-tuning a whole Hugging Face checkpoint. Comes in: a plan
 // and values by tensor name. Nothing is ever half there.
-import { copyFile, readdir } from 'node:fs/promises';
+import { copyFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { adapterFiles } from '../adapters/adapterFiles';
-import { writeAdapterFolder } from '../adapters/peftFile';
+import { baseConfigName, writeAdapterFolder } from '../adapters/peftFile';
 import type { AdapterPlan } from '../adapters/plan';
 import { writeSafetensors } from '../checkpoint/safetensors';
 import { writeFolderAtomic } from '../files/atomic';
@@ -38,6 +38,7 @@ export async function writeResult(
   if (!isAdapter(plan)) return writeModel(folder, trained);
   await writeAdapterFolder(folder, {
     ...adapterFiles(plan, trained.values, baseFolder, trained.host),
+    ...(plan.sideFiles ? { sideFiles: plan.sideFiles } : {}),
     card: { baseModel: baseFolder, settings: facts },
   });
 }
@@ -48,6 +49,8 @@ async function writeModel(folder: string, { plan, values, baseFolder }: Trained)
     for (const name of await readdir(baseFolder)) {
       if (companions.test(name)) await copyFile(join(baseFolder, name), join(temporary, name));
     }
+    const config = plan.sideFiles?.[baseConfigName];
+    if (config !== undefined) await writeFile(join(temporary, 'config.json'), config);
     const tensors = plan.tensors.map(({ name, shape }) => ({
       name,
       shape,

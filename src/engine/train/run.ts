@@ -13,6 +13,7 @@ import { SessionError, UserError } from '../errors';
 
 import { BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
+import { attentionOf } from '../models/attentions';
 import { learningRateAt } from '../optim/schedule';
 import { formatRecipe } from '../recipe/format';
 import { RunRecorder } from '../run/recorder';
@@ -96,13 +97,15 @@ class Run {
     try {
       const start = await this.#prepareStart(from);
       startNotes = start.notes;
-      this.inputs = { ...inputs, plan: start.plan };
+      const { sideFiles } = inputs.plan;
+      this.inputs = { ...inputs, plan: { ...start.plan, ...(sideFiles ? { sideFiles } : {}) } };
       this.#trainer = await Trainer.create({
         runtime: this.runtime,
         model: inputs.model,
         weights,
         plan: start.plan,
         settings: recipe,
+        attention: attentionOf(recipe, inputs.model),
         totalSteps: this.#calendar.totalSteps,
         largestBatchTokens:
           recipe.per_device_train_batch_size * Math.min(recipe.max_length, inputs.model.maxPositions),

@@ -74,7 +74,7 @@ export async function writeSnapshot(
       const files = start
         ? adapterFiles(convertedPlan(plan), convertedValues(plan, values, start), run.baseFolder)
         : adapterFiles(plan, values, run.baseFolder);
-      await writeAdapterFiles(temporary, files);
+      await writeAdapterFiles(temporary, { ...files, ...(plan.sideFiles ? { sideFiles: plan.sideFiles } : {}) });
     } else {
       const tensors = plan.tensors.map(({ name, shape }) => ({
         name,

@@ -14,6 +14,7 @@ import { feedBatch } from '../execution/feedBatch';
 import { loadBase, Program } from '../execution/program';
 import { ShapeCache } from '../execution/shapeCache';
 import type { Model } from '../models/architecture';
+import type { AttentionBuilder } from '../models/attention';
 import type { OptimizerSettings } from '../optim/optimizer';
 import { optimizerOf } from '../optim/registry';
 import type { DeviceTensor, Runtime } from '../session';
@@ -31,6 +32,8 @@ export interface TrainerOptions {
   settings: TrainerSettings;
   /** Most positions of a training batch: sizes the dropout pool. */
   largestBatchTokens: number;
+  /** Of the gradient programs; by default every earlier token. Evaluation always has that. */
+  attention?: AttentionBuilder;
   /** Optimizer steps of the run, for methods with a schedule of their own. */
   totalSteps?: number;
 }
@@ -204,6 +207,7 @@ export class Trainer {
         accumulate: settings.gradient_accumulation_steps > 1,
         checkpointing: settings.gradient_checkpointing,
         dropoutPool: this.#poolLength,
+        ...(this.o.attention ? { attention: this.o.attention } : {}),
         precision: weights.precision,
       });
       const shared = new Map([

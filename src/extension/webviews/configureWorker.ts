@@ -9,7 +9,7 @@ import { UserError } from '../../engine/errors';
 import { type Forecast, forecast } from '../../engine/estimate/forecast';
 import { suggest } from '../../engine/estimate/suggestions';
 import type { Model } from '../../engine/models/architecture';
-import { modelFromConfig } from '../../engine/models/registry';
+import { modelOfRecipe } from '../../engine/models/stretchedPositions';
 import type { Recipe } from '../../protocol/recipe';
 import { type DataAnswer, datasetFacts } from './configureData';
 import { forecastKey } from './configureForecast';
@@ -34,13 +34,15 @@ const models = new Map<string, Promise<Model>>();
 const forecasts = new Map<string, Forecast>();
 const rememberedForecasts = 200;
 
-function modelOf(folder: string): Promise<Model> {
-  let model = models.get(folder);
+function modelOf(recipe: Recipe): Promise<Model> {
+  // Stretched positions make another model of the same folder.
+  const key = JSON.stringify([recipe.model, recipe.rope_scaling, recipe.max_length]);
+  let model = models.get(key);
   if (model === undefined) {
-    model = openCheckpoint(folder).then(({ config }) => modelFromConfig(config));
-    models.set(folder, model);
+    model = openCheckpoint(recipe.model).then(({ config }) => modelOfRecipe(config, recipe).model);
+    models.set(key, model);
     // A folder that was not ready may be later.
-    model.catch(() => models.delete(folder));
+    model.catch(() => models.delete(key));
   }
   return model;
 }
@@ -61,7 +63,7 @@ async function answer(question: Question): Promise<Answer> {
   if (stale()) throw new Outdated();
   if (question.kind === 'data') {
     const { folder, config } = await openCheckpoint(recipe.model);
-    const model = modelFromConfig(config);
+    const { model } = modelOfRecipe(config, recipe);
     const tokenizer = await loadTokenizer(folder);
     const stop = new AbortController();
     const data = await prepareData({
@@ -73,7 +75,7 @@ async function answer(question: Question): Promise<Answer> {
     });
     return { kind: 'data', id, facts: datasetFacts(data) };
   }
-  const model = await modelOf(recipe.model);
+  const model = await modelOf(recipe);
   const need = (changed: Recipe): number => {
     if (stale()) throw new Outdated();
     return exact(model, changed).totalBytes;

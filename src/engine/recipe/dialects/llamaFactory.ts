@@ -74,6 +74,10 @@ export const llamaFactory: Dialect = {
     pissa_convert: unsupportedIfSet('pissa_convert'),
     use_galore: whenTrue({ optim: 'galore_adamw' }),
     shift_attn: whenTrue({ attention: 'shift_short' }),
+    rope_scaling: (value) =>
+      value === null || value === 'linear'
+        ? { set: { rope_scaling: value ?? 'none' } }
+        : { unsupported: `rope_scaling: ${String(value)}` },
     dataset_dir: ignored('taken with dataset'),
     template: ignored(
       "the tokenizer's own chat template is used; check that it is this one, or set chat_template",
