@@ -1,0 +1,142 @@
+// Weights in four bits: their values, and products with them. The values are made anew for every reader, right before it, so
+// that no fp32 copy of a weight lives from the forward pass to the backward.
+import { elements } from '../../dtype';
+import { codeBooks, dynamicCodes, type QuantType } from '../../quantization/codes';
+import { sizesBlock } from '../../quantization/sizes';
+import type { GraphBuilder } from '../builder';
+import type { Node, Value } from '../graph';
+import { packedKernels } from '../packedKernels';
+import type { Precision } from '../precision';
+import { defineOps, type OpDefinition, required } from './definition';
+
+/** Of a weight [out, in] in blocks over its rows. */
+interface PackedAttributes {
+  out_features: number;
+  in_features: number;
+  block_size: number;
+  quant_type: QuantType;
+  /** Gives [in, out]. */
+  transposed: 0 | 1;
+}
+
+/** Both values of every byte, the high nibble's first: [256, 2]. */
+const pairs: Readonly<Record<QuantType, Float32Array>> = {
+  nf4: pairsOf(codeBooks.nf4.values),
+  fp4: pairsOf(codeBooks.fp4.values),
+};
+
+function pairsOf(values: Float32Array): Float32Array {
+  return Float32Array.from({ length: 512 }, (_, i) => values[i % 2 === 0 ? i >> 5 : (i >> 1) & 15]!);
+}
+
+export const packedOps = defineOps({
+  /**
+   * Quantised block sizes: codes uint8 (whole blocks of 256), their sizes float32, the offset float32 [1] → float32 [blocks].
+   * size = dynamic[code]·sizes[block of 256] + offset.
+   */
+  DequantizeSizes: {
+    domain: 'workbench',
+    precision: 'float32',
+    fresh: true,
+    infer: (inputs, a, fail) => {
+      const [codes, sizes] = [required(inputs, 0, fail), required(inputs, 1, fail)];
+      if (elements(codes.shape) !== sizesBlock * elements(sizes.shape)) fail('codes and sizes do not fit');
+      if (a.blocks > elements(codes.shape)) fail(`there are fewer than ${a.blocks} codes`);
+      return [{ dtype: 'float32', shape: [a.blocks] }];
+    },
+    expand: (b, inputs, a) => {
+      const [codes, sizes, offset] = inputs as [Value, Value, Value];
+      const table = b.constant('float32', [256], dynamicCodes, 'dynamic_codes');
+      const outer = elements(sizes.shape);
+      const found = b.op('Gather', [table, index(b, codes)], { axis: 0 });
+      const scaled = b.mul(b.reshape(found, [outer, sizesBlock]), b.reshape(sizes, [outer, 1]));
+      const whole = b.add(b.reshape(scaled, [outer * sizesBlock]), offset);
+      return [cut(b, whole, a.blocks)];
+    },
+  } as OpDefinition<{ blocks: number }>,
+  /** codes uint8 (whole blocks), block sizes float32 → the weight float32 [out, in]: code book[code]·size of its block. */
+  DequantizeWeight: {
+    domain: 'workbench',
+    precision: 'through float32',
+    fresh: true,
+    infer: (inputs, a, fail) => {
+      const [codes, sizes] = [required(inputs, 0, fail), required(inputs, 1, fail)];
+      const blocks = Math.ceil((a.out_features * a.in_features) / a.block_size);
+      if (elements(sizes.shape) !== blocks) fail(`the weight has ${blocks} blocks`);
+      if (2 * elements(codes.shape) !== blocks * a.block_size) fail('the codes do not fill the blocks');
+      const shape = [a.out_features, a.in_features];
+      return [{ dtype: 'float32', shape: a.transposed ? shape.reverse() : shape }];
+    },
+    expand: (b, inputs, a) => {
+      const [codes, sizes] = inputs as [Value, Value];
+      const table = b.constant('float32', [256, 2], pairs[a.quant_type], `${a.quant_type}_pairs`);
+      const blocks = elements(sizes.shape);
+      const found = b.op('Gather', [table, index(b, codes)], { axis: 0 });
+      const scaled = b.mul(b.reshape(found, [blocks, a.block_size]), b.reshape(sizes, [blocks, 1]));
+      const flat = b.reshape(scaled, [blocks * a.block_size]);
+      const weight = b.reshape(cut(b, flat, a.out_features * a.in_features), [a.out_features, a.in_features]);
+      return [a.transposed ? b.transpose(weight, [1, 0]) : weight];
+    },
+  } as OpDefinition<PackedAttributes>,
+  /** x [M, K] · Wᵀ for W [N, K] in four bits: x, codes, block sizes → [M, N]. Written by lowering alone. */
+  MatMulBnb4: {
+    domain: 'com.microsoft',
+    precision: 'float32',
+    infer: (inputs, a, fail) => {
+      const x = required(inputs, 0, fail);
+      if (x.shape.at(-1) !== a.K) fail(`the inner dimensions ${x.shape.at(-1)} and ${a.K} differ`);
+      return [{ dtype: x.dtype, shape: [...x.shape.slice(0, -1), a.N] }];
+    },
+  } as OpDefinition<{
+    K: number;
+    N: number;
+    block_size: number;
+    quant_type: 0 | 1;
+    training_mode: 0 | 1;
+    transB: 1;
+  }>,
+});
+
+/**
+ * A product x·Wᵀ (+ c) of a weight in four bits by the device's own kernel; undefined for any other product, and where the
+ * device has none. In 16 bits it would round the block sizes, so that those products look the weight up.
+ */
+export function packedProduct(
+  b: GraphBuilder,
+  { inputs, attributes }: Node,
+  map: (value: Value) => Value,
+  device: Precision['device'],
+): readonly Value[] | undefined {
+  const [x, weight, c] = inputs;
+  const source = weight?.producer;
+  if (!x || x.dtype !== 'float32' || source?.op !== 'DequantizeWeight') return undefined;
+  const form = source.attributes as unknown as PackedAttributes;
+  const kernel = packedKernels[device];
+  const { transA, transB, alpha } = attributes as {
+    transA: number;
+    transB: number;
+    alpha: { float: number };
+  };
+  const fits = transA === 0 && transB === 1 && alpha.float === 1 && form.transposed === 0;
+  if (!fits || !kernel?.blockSizes.includes(form.block_size)) return undefined;
+  const [codes, sizes] = source.inputs as [Value, Value];
+  const product = b.op('MatMulBnb4', [map(x), map(codes), map(sizes)], {
+    K: form.in_features,
+    N: form.out_features,
+    block_size: form.block_size,
+    quant_type: form.quant_type === 'nf4' ? 1 : 0,
+    training_mode: kernel.trainingMode,
+    transB: 1,
+  });
+  return [c ? b.add(product, map(c)) : product];
+}
+
+/** Look-ups take their indices as int32. */
+function index(b: GraphBuilder, codes: Value): Value {
+  return b.op('Cast', [codes], { to: 'int32' });
+}
+
+/** The first elements of a vector. */
+function cut(b: GraphBuilder, values: Value, count: number): Value {
+  return elements(values.shape) === count ? values : b.slice(values, 0, 0, count);
+}
