@@ -80,6 +80,19 @@ export const catalogue: RecipeCatalogue = {
       values: { adapter: 'o_lora', r: 8, lora_alpha: 32, lora_dropout: 0.1 },
     },
     {
+      id: 'am_lora',
+      label: 'AM-LoRA: one LoRA per task, mixed by gates',
+      summary: 'previous_adapters stay as they are; gates learn which task each token needs.',
+      values: { adapter: 'am_lora', r: 8, lora_alpha: 16 },
+    },
+    {
+      id: 'lora_xs',
+      label: 'LoRA-XS: r·r numbers per module',
+      summary:
+        'A square matrix between the singular directions of each weight, at ten times the learning rate.',
+      values: { adapter: 'lora_xs', learning_rate: 2e-3 },
+    },
+    {
       id: 'lora_plus',
       label: 'LoRA+: B learns faster than A',
       summary: 'LoRA with 16 times the learning rate for B, and half of it for A.',

@@ -1,9 +1,11 @@
 // The adapter methods of this version. A new one is a file here and a line below.
 import { adalora } from './adalora';
+import { amLora } from './amLora';
 import { deltaLora } from './deltaLora';
 import { dora } from './dora';
 import { lora } from './lora';
 import { loraFa } from './loraFa';
+import { loraXs } from './loraXs';
 import { mora } from './mora';
 import { none } from './none';
 import { oLora } from './oLora';
@@ -15,12 +17,14 @@ export const variants: readonly Variant[] = [
   lora,
   dora,
   loraFa,
+  loraXs,
   vera,
   adalora,
   mora,
   deltaLora,
   relora,
   oLora,
+  amLora,
   none,
 ];
 

@@ -7,6 +7,7 @@ import type { Value } from '../graph/graph';
 import type { EmbeddingModule, LinearModule, Module } from '../models/architecture';
 import type { Random } from '../random';
 import type { CatalogueEntry } from '../recipe/catalogue';
+import type { StartContext } from './initialisations/initialisation';
 import type { PeftConfig } from './peftTypes';
 import type { AdapterSettings } from './settings';
 
@@ -105,6 +106,8 @@ export interface SiteContext {
   scalar(name: string): Value;
   /** Adds coefficient · value (a scalar) to the training loss; reported apart from the task loss. */
   addLoss(name: string, value: Value, coefficient: number): void;
+  /** Hands out a value [N, k] by name, one row per token, where a graph asks for it. */
+  observe?(name: string, value: Value): void;
 }
 
 /** ΔW = b·a for one module: a [ρ, in], b [out, ρ], scaling included in b (and in the bias, [out], where there is one). */
@@ -235,6 +238,15 @@ export interface Variant {
   earlier?(settings: AdapterSettings): readonly string[];
   /** The tasks that the adapter holds at a module, in order, for a method of task sequences. */
   tasks?(site: Site, tensors: (name: string) => Float32Array, settings: AdapterSettings): TaskForm[];
+  /** The LoRA that stands for the adapter when what it observes is held at its mean over tokens, [k]: not exact. */
+  averaged?(
+    site: Site,
+    tensors: (name: string) => Float32Array,
+    settings: AdapterSettings,
+    means: Float32Array,
+  ): LoraForm;
+  /** Start values that come from the base weight, by the last part of a tensor's name (train/start.ts). */
+  start?(context: StartContext): Promise<ReadonlyMap<string, Float32Array>>;
   /** Whether each task is saved as a LoRA folder of its own, in place of one LoRA for all. */
   savesTasks?(settings: AdapterSettings): boolean;
   /** False for settings under which `loraForm` has no answer. */

@@ -44,6 +44,7 @@ export interface PreparedStart {
 
 /** Works out the start and changes the base in `weights`. Does nothing for initialisations that need the seed alone. */
 export async function prepareStart(o: StartOptions): Promise<PreparedStart> {
+  if (o.plan.variant.start) return startOfVariant(o, o.plan.variant.start);
   const { fromBase } = initialisationOf(o.plan.settings.init_lora_weights);
   if (!fromBase || o.plan.sites.size === 0)
     return { plan: o.plan, values: new Map(), residual: false, notes: [] };
@@ -58,11 +59,45 @@ export async function prepareStart(o: StartOptions): Promise<PreparedStart> {
   }
 }
 
+/** The start of a method that takes frozen tensors from the base weight. */
+async function startOfVariant(
+  o: StartOptions,
+  start: NonNullable<AdapterPlan['variant']['start']>,
+): Promise<PreparedStart> {
+  const { plan } = o;
+  const products = new Products(o.runtime);
+  const base = new BaseChanger(o);
+  const values = new Map<string, Float32Array>();
+  const started = performance.now();
+  try {
+    for (const site of linearSites(plan)) {
+      o.onProgress(`Start values of ${site.path}`);
+      const own = await start({
+        products,
+        site,
+        scaling: loraScaling(site, plan.settings),
+        weight: await base.weight(site),
+        seed: (o.seed ^ hashText(site.path)) >>> 0,
+        settings: plan.settings,
+      });
+      for (const [part, data] of own) values.set(`${site.path}.${part}`, data);
+    }
+  } finally {
+    base.release();
+    products.release();
+  }
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const notes = [`${plan.variant.id} took ${seconds} s for ${linearSites(plan).length} weights.`];
+  return { plan, values, residual: false, notes };
+}
+
 /**
  * The start of the run that wrote the checkpoint `folder`, bit for bit: A0 and B0 lie in it, as the second halves of the
  * converted factors; ranks in its config. A base of another kind is computed again.
  */
 export async function restoreStart(o: StartOptions, folder: string): Promise<PreparedStart> {
+  // A method's own tensors lie in the checkpoint, whole.
+  if (o.plan.variant.start) return { plan: o.plan, values: new Map(), residual: false, notes: [] };
   const { fromBase } = initialisationOf(o.plan.settings.init_lora_weights);
   if (fromBase?.base === 'kept') {
     return { plan: await planOfCheckpoint(o, folder), values: new Map(), residual: false, notes: [] };
