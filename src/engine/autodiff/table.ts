@@ -4,6 +4,7 @@ import { elementwiseGradients } from './elementwise';
 import { layoutGradients } from './layout';
 import { matmulGradients } from './matmul';
 import { neuralGradients } from './neural';
+import { packedGradients } from './packed';
 import { reduceGradients } from './reduce';
 import type { GradientRow } from './rule';
 
@@ -13,6 +14,7 @@ const rows = {
   ...layoutGradients,
   ...reduceGradients,
   ...neuralGradients,
+  ...packedGradients,
 } as unknown as Partial<Record<OpName, GradientRow>>;
 
 /** The rule of an operator; an operator without one is an error that names it. */

@@ -21,6 +21,7 @@ export class GraphBuilder {
   /** Base of a name → the first number that may be free. */
   readonly #counts = new Map<string, number>();
   readonly #constants = new Map<string, Value>();
+  readonly #tables = new Map<ConstantData, Value>();
   #scope = '';
   #keep: Keep | undefined;
 
@@ -62,16 +63,17 @@ export class GraphBuilder {
     return value;
   }
 
-  /** A constant; equal small constants are shared. */
+  /** A constant; equal small constants are shared, and large ones of the very same array. */
   constant(dtype: DType, shape: Shape, data: ConstantData, name = 'constant'): Value {
     const key =
       data.length <= 64
         ? `${dtype}[${shape.join(',')}]${Array.from<number | bigint>(data).join(',')}`
         : undefined;
-    const known = key === undefined ? undefined : this.#constants.get(key);
-    if (known) return known;
+    const known = key === undefined ? this.#tables.get(data) : this.#constants.get(key);
+    if (known?.dtype === dtype && sameShape(known.shape, shape)) return known;
     const value: Value = { name: this.#unique(name), dtype, shape, outputIndex: 0, data };
     if (key !== undefined) this.#constants.set(key, value);
+    else this.#tables.set(data, value);
     return value;
   }
 

@@ -2,7 +2,8 @@
 import type { DType } from '../../dtype';
 import { invariant, UserError } from '../../errors';
 import type { GraphBuilder } from '../builder';
-import type { AttributeValue, Shape, Value } from '../graph';
+import type { AttributeValue, Node, Shape, Value } from '../graph';
+import type { Precision } from '../precision';
 import { showShape } from '../shape';
 
 export interface TensorType {
@@ -39,6 +40,15 @@ export interface OpDefinition<A extends object = Attributes> {
     attributes: A,
     wanted: readonly boolean[],
   ): (Value | null)[];
+  /** Of large values that depend on inputs and constants alone: made anew for every reader, right before it. */
+  fresh?: true;
+  /** A better form of the node on a device, for what its inputs are; undefined where it is written as it stands. */
+  onDevice?(
+    b: GraphBuilder,
+    node: Node,
+    map: (value: Value) => Value,
+    device: Precision['device'],
+  ): readonly Value[] | undefined;
 }
 
 export interface OnnxForm {

@@ -4,9 +4,10 @@ import { elementwiseOps } from './elementwise';
 import { layoutOps } from './layout';
 import { matmulOps } from './matmul';
 import { neuralOps } from './neural';
+import { packedOps } from './packed';
 import { reduceOps } from './reduce';
 
-const table = { ...elementwiseOps, ...matmulOps, ...layoutOps, ...reduceOps, ...neuralOps };
+const table = { ...elementwiseOps, ...matmulOps, ...layoutOps, ...reduceOps, ...neuralOps, ...packedOps };
 
 export type OpName = keyof typeof table;
 

@@ -1,6 +1,7 @@
 // Matrix products: plain, transposed and scaled.
 import { broadcastShapes } from '../shape';
 import { defineOps, type OpDefinition, required } from './definition';
+import { packedProduct } from './packed';
 
 type Flag = 0 | 1;
 
@@ -23,6 +24,7 @@ export const matmulOps = defineOps({
   Gemm: {
     domain: '',
     precision: 'half',
+    onDevice: packedProduct,
     infer: (inputs, a, fail) => {
       const [x, w] = [required(inputs, 0, fail), required(inputs, 1, fail)];
       if (x.shape.length !== 2 || w.shape.length !== 2) fail('both factors must be matrices');

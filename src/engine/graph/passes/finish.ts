@@ -16,7 +16,7 @@ export function finish(
   precision: Precision = singlePrecision,
   stored: Iterable<string> = [],
 ): Graph {
-  const typed = lower(withPrecision(graph, precision, new Set(stored)));
+  const typed = lower(withPrecision(graph, precision, new Set(stored)), precision.device);
   const bridged = bridge(typed, precision, (op, type) => hasHalfKernel(precision.device, op, type));
   verify(bridged);
   return bridged;

@@ -2,9 +2,14 @@
 import { GraphBuilder } from '../builder';
 import type { Graph, Node, Value } from '../graph';
 import { opDefinition } from '../ops';
+import type { Precision } from '../precision';
 
-/** Returns an equal program without `workbench` operators and without nodes that no output needs. Emission order stays. */
-export function lower(graph: Graph): Graph {
+/**
+ * Returns an equal program without `workbench` operators and without nodes that no output needs. Emission order stays, but
+ * for `fresh` values: each of their readers gets its own, whose nodes stand before all others. The runtime's walk (see
+ * estimate/executionOrder.ts) takes a node's earliest input last, so that such a value is made right before it is read.
+ */
+export function lower(graph: Graph, device: Precision['device'] = 'cpu'): Graph {
   const needed = neededValues(
     graph.nodes,
     graph.outputs.map((o) => o.value),
@@ -12,8 +17,18 @@ export function lower(graph: Graph): Graph {
   const b = new GraphBuilder(graph.name);
   const mapped = new Map<Value, Value>();
   for (const input of graph.inputs) mapped.set(input, b.input(input.name, input.dtype, input.shape));
+  const fresh = freshNodes(graph.nodes);
+  const early: Node[] = [];
+  const anew = (node: Node, output: number): Value => {
+    const start = b.nodes.length;
+    const wanted = node.outputs.map((_, i) => i === output);
+    const result = emit(b, node, node.inputs.map(map), wanted)[output]!;
+    early.push(...b.nodes.splice(start));
+    return result;
+  };
   const map = (value: Value | null): Value | null => {
     if (!value) return null;
+    if (value.producer && fresh.has(value.producer)) return anew(value.producer, value.outputIndex);
     const known = mapped.get(value);
     if (known || !value.data) return known ?? value;
     // Constants are made anew, so that their names stay apart from those of the expansions.
@@ -23,15 +38,28 @@ export function lower(graph: Graph): Graph {
   };
   for (const node of graph.nodes) {
     const wanted = node.outputs.map((output) => needed.has(output));
-    if (!wanted.some(Boolean)) continue;
-    const results = emit(b, node, node.inputs.map(map), wanted);
+    if (fresh.has(node) || !wanted.some(Boolean)) continue;
+    const results =
+      b.scope(node.scope, () => opDefinition(node.op).onDevice?.(b, node, (value) => map(value)!, device)) ??
+      emit(b, node, node.inputs.map(map), wanted);
     node.outputs.forEach((output, i) => {
       const result = results[i];
       if (result) mapped.set(output, result);
     });
   }
   const outputs = graph.outputs.map((o) => ({ name: o.name, value: map(o.value)! }));
-  return dropDead(b.finish(outputs));
+  const whole = b.finish(outputs);
+  return dropDead({ ...whole, nodes: [...early, ...whole.nodes] });
+}
+
+/** The nodes of `fresh` operators, and casts of their values. */
+function freshNodes(nodes: readonly Node[]): Set<Node> {
+  const fresh = new Set<Node>();
+  for (const node of nodes) {
+    const source = node.inputs[0]?.producer;
+    if (opDefinition(node.op).fresh || (node.op === 'Cast' && source && fresh.has(source))) fresh.add(node);
+  }
+  return fresh;
 }
 
 function emit(
