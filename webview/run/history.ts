@@ -1,4 +1,4 @@
-// What a run did, as its page draws it: steps in columns with a smoothed loss, evaluations, samples, checkpoints, events.
+// What a run did, as its page draws it: steps in columns, evaluations, samples, checkpoints, events.
 // A resumed run takes back what it had left behind. Pure.
 import type { LogPart, OtherEvent, StepColumns } from '../../src/protocol/panels/run';
 
@@ -16,8 +16,6 @@ export interface SampleText {
   text: string;
 }
 
-/** Weight of what came before in the smoothed loss. */
-const memory = 0.96;
 const mostEvents = 2000;
 
 export class RunHistory {
@@ -34,8 +32,6 @@ export class RunHistory {
   checkpoints: { step: number; reason: string }[] = [];
   /** Newest last. */
   events: OtherEvent[] = [];
-  #average = 0;
-  #weight = 0;
 
   constructor(
     readonly id: string,
@@ -58,18 +54,13 @@ export class RunHistory {
       const step = columns.step[i]!;
       // A log that repeats a step goes on from there.
       if (step <= this.lastStep && this.step.length > 0) this.#backTo(step - 1);
-      const loss = columns.loss[i] ?? Number.NaN;
-      if (Number.isFinite(loss)) {
-        this.#average = memory * this.#average + (1 - memory) * loss;
-        this.#weight = memory * this.#weight + (1 - memory);
-      }
       this.step.push(step);
-      this.loss.push(loss);
-      this.smoothed.push(this.#weight > 0 ? this.#average / this.#weight : Number.NaN);
+      this.loss.push(columns.loss[i] ?? Number.NaN);
+      this.smoothed.push(columns.smoothed[i] ?? Number.NaN);
       this.learningRate.push(columns.learningRate[i]!);
       this.gradNorm.push(columns.gradNorm[i] ?? Number.NaN);
       this.tokensPerSecond.push(columns.tokensPerSecond[i]!);
-      this.tokens.push((this.tokens.at(-1) ?? 0) + columns.tokens[i]!);
+      this.tokens.push(columns.tokens[i]!);
     }
   }
 
@@ -97,7 +88,6 @@ export class RunHistory {
   #backTo(step: number): void {
     let length = this.step.length;
     while (length > 0 && this.step[length - 1]! > step) length--;
-    if (length === this.step.length) return;
     for (const column of [
       this.step,
       this.loss,
@@ -111,28 +101,5 @@ export class RunHistory {
     this.evals = this.evals.filter((one) => one.step <= step);
     this.samples = this.samples.filter((one) => one.step <= step);
     this.checkpoints = this.checkpoints.filter((one) => one.step <= step);
-    // The average starts again from the last smoothed value.
-    this.#average = this.smoothed.at(-1) ?? 0;
-    this.#weight = length > 0 && Number.isFinite(this.#average) ? 1 : 0;
-    if (this.#weight === 0) this.#average = 0;
   }
-}
-
-/** The charts' numbers as CSV: a line for every step, with the evaluation where there was one. */
-export function toCsv(history: RunHistory): string {
-  const evals = new Map(history.evals.map(({ step, loss }) => [step, loss]));
-  const cell = (value: number | undefined): string =>
-    value === undefined || !Number.isFinite(value) ? '' : String(value);
-  const lines = history.step.map((step, i) => {
-    const cells = [
-      history.loss[i],
-      history.smoothed[i],
-      evals.get(step),
-      history.learningRate[i],
-      history.gradNorm[i],
-      history.tokensPerSecond[i],
-    ];
-    return [step, ...cells.map(cell)].join(',');
-  });
-  return `step,loss,smoothed_loss,eval_loss,learning_rate,grad_norm,tokens_per_second\n${lines.join('\n')}\n`;
 }

@@ -10,7 +10,7 @@ import { onThemeChange } from '../shared/theme';
 import { looks, newest, RunCharts, type Shown } from './charts';
 import { eventRows } from './events';
 import { drawHead, isLive } from './head';
-import { RunHistory, toCsv } from './history';
+import { RunHistory } from './history';
 import { drawSamples } from './samples';
 import { lossTable } from './table';
 
@@ -18,11 +18,13 @@ interface Kept {
   tab: string;
   log: boolean;
   off: string[];
+  /** Ids of the run and of those it is compared with: what the page is brought back with after a reload. */
+  runs: string[];
 }
 
 const port = connect<RunContract, Kept>();
 const main = openPage('Run');
-const kept: Kept = port.state ?? { tab: 'charts', log: false, off: [] };
+const kept: Kept = { tab: 'charts', log: false, off: [], runs: [], ...port.state };
 const hidden = new Set<string>();
 const histories = new Map<string, RunHistory>();
 let view: RunView | undefined;
@@ -166,7 +168,8 @@ fill(
 const drawn = new RunCharts(canvases);
 
 function keep(): void {
-  port.keep({ ...kept, off: kept.off });
+  if (view !== undefined) kept.runs = [view.id, ...compared];
+  port.keep({ ...kept });
 }
 
 function choose(id: string): void {
@@ -273,7 +276,7 @@ function openRecipe(): void {
 
 function sentence(run: RunView, own: RunHistory): string {
   const evaluation = own.evals.at(-1);
-  return `Loss by step: ${integer(own.step.length)} steps, training loss ${own.smoothed.length === 0 ? 'unknown' : lossText(own.smoothed.at(-1)!)}${evaluation === undefined ? '' : `, evaluation loss ${lossText(evaluation.loss)} at step ${evaluation.step}`}, ${run.state}.`;
+  return `Loss by step: ${integer(own.lastStep)} steps, training loss ${own.smoothed.length === 0 ? 'unknown' : lossText(own.smoothed.at(-1)!)}${evaluation === undefined ? '' : `, evaluation loss ${lossText(evaluation.loss)} at step ${evaluation.step}`}, ${run.state}.`;
 }
 
 function stat(label: string, value: Child, sub: string): HTMLElement {
@@ -465,16 +468,17 @@ function toggle(name: string): void {
 }
 
 function save(kind: 'png' | 'csv'): void {
-  const own = history();
-  if (own === undefined || view === undefined) return;
-  const content = kind === 'png' ? drawn.picture() : toCsv(own);
+  if (view === undefined) return;
+  const content = kind === 'png' ? drawn.picture() : '';
   void port.request('save', { name: `${view.name}-loss`, kind, content }).catch(() => undefined);
 }
 
 port.on('run', (next) => {
   if (next.updatedAt !== view?.updatedAt)
     lastHeard = next.updatedAt === null ? Date.now() : Math.min(Date.now(), Date.parse(next.updatedAt));
+  const first = view?.id !== next.id;
   view = next;
+  if (first) keep();
   // Words and figures at once, charts with the next frame.
   drawHead(head, next, { command, silentMs: Date.now() - lastHeard });
   drawStats(next, history() ?? new RunHistory(next.id, next.name));
@@ -492,6 +496,7 @@ port.on('log', ({ id, name, reset, part }) => {
 });
 port.on('compared', (ids) => {
   compared = ids;
+  keep();
   redraw();
 });
 onThemeChange(() => {

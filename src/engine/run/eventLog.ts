@@ -1,6 +1,8 @@
 // A run's events on disk: events.jsonl, one JSON object a line, only ever appended to. The reader lives with a last line
 // that a kill tore apart, and with a log that is still growing.
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
 import type { RunEvent } from '../../protocol/run';
 import { diskError } from '../files/diskErrors';
 
@@ -47,7 +49,8 @@ export interface ReadEvents {
   damagedLines: number;
 }
 
-const chunkBytes = 1024 * 1024;
+/** Bytes that are read and parsed at once: a few milliseconds' work. */
+const pieceBytes = 256 * 1024;
 /** No event is that long; a line beyond it is skipped without being kept in memory. */
 const maximumLineBytes = 4 * 1024 * 1024;
 
@@ -58,28 +61,18 @@ export function readEvents(path: string, fromByte = 0): ReadEvents {
   try {
     file = openSync(path, 'r');
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return result;
-    throw diskError(cause, path, 'read');
+    return noLog(cause, path, result);
   }
   try {
-    let pending: Buffer[] = [];
-    let pendingBytes = 0;
-    const chunk = Buffer.alloc(chunkBytes);
-    for (let position = fromByte; ; ) {
-      const count = readSync(file, chunk, 0, chunkBytes, position);
+    const lines = new WholeLines(fromByte);
+    const chunk = Buffer.alloc(pieceBytes);
+    for (;;) {
+      const count = readSync(file, chunk, 0, pieceBytes, lines.position);
       if (count === 0) break;
-      let start = 0;
-      for (let end = chunk.indexOf(0x0a); end >= 0 && end < count; end = chunk.indexOf(0x0a, start)) {
-        addLine(Buffer.concat([...pending, chunk.subarray(start, end)]), pendingBytes + end - start, result);
-        pending = [];
-        pendingBytes = 0;
-        start = end + 1;
-        result.nextByte = position + start;
-      }
-      pendingBytes += count - start;
-      if (pendingBytes <= maximumLineBytes) pending.push(Buffer.from(chunk.subarray(start, count)));
-      else pending = [];
-      position += count;
+      const piece = lines.take(chunk.subarray(0, count));
+      for (const event of piece.events) result.events.push(event);
+      result.damagedLines += piece.damagedLines;
+      result.nextByte = piece.nextByte;
     }
   } finally {
     closeSync(file);
@@ -87,16 +80,81 @@ export function readEvents(path: string, fromByte = 0): ReadEvents {
   return result;
 }
 
-function addLine(line: Buffer, bytes: number, result: ReadEvents): void {
-  if (bytes === 0) return;
-  const event = bytes > maximumLineBytes ? undefined : parseEvent(line);
-  if (event === undefined) result.damagedLines++;
-  else result.events.push(event);
+/**
+ * The same piece by piece, for those who must not wait for a long log: between two pieces others have a turn. `nextByte` of
+ * the last piece is where to read on.
+ */
+export async function* readEventPieces(path: string, fromByte = 0): AsyncGenerator<ReadEvents> {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'r');
+  } catch (cause) {
+    noLog(cause, path, undefined);
+    return;
+  }
+  try {
+    const lines = new WholeLines(fromByte);
+    const chunk = Buffer.alloc(pieceBytes);
+    for (;;) {
+      const { bytesRead } = await file.read(chunk, 0, pieceBytes, lines.position);
+      if (bytesRead === 0) return;
+      yield lines.take(chunk.subarray(0, bytesRead));
+      await setImmediate();
+    }
+  } finally {
+    await file.close();
+  }
 }
 
-function parseEvent(line: Buffer): RunEvent | undefined {
+function noLog<T>(cause: unknown, path: string, none: T): T {
+  if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return none;
+  throw diskError(cause, path, 'read');
+}
+
+/** Cuts a log's bytes, as they come, into whole lines and parses them. */
+class WholeLines {
+  /** Behind the last byte taken. */
+  position: number;
+  #nextByte: number;
+  /** A line's beginning that has no end yet; null where it is too long to be kept. */
+  #rest: Buffer | null = Buffer.alloc(0);
+
+  constructor(fromByte: number) {
+    this.position = fromByte;
+    this.#nextByte = fromByte;
+  }
+
+  take(bytes: Buffer): ReadEvents {
+    const events: RunEvent[] = [];
+    let damagedLines = 0;
+    const last = bytes.lastIndexOf(0x0a);
+    const start = this.position;
+    this.position += bytes.length;
+    if (last < 0) {
+      const length = (this.#rest?.length ?? maximumLineBytes) + bytes.length;
+      this.#rest = length > maximumLineBytes ? null : Buffer.concat([this.#rest!, bytes]);
+      return { events, nextByte: this.#nextByte, damagedLines };
+    }
+    let whole = bytes.subarray(0, last);
+    if (this.#rest === null) {
+      damagedLines++;
+      whole = whole.subarray(bytes.indexOf(0x0a) + 1);
+    } else if (this.#rest.length > 0) whole = Buffer.concat([this.#rest, whole]);
+    for (const line of whole.length === 0 ? [] : whole.toString('utf8').split('\n')) {
+      if (line === '') continue;
+      const event = line.length > maximumLineBytes ? undefined : parseEvent(line);
+      if (event === undefined) damagedLines++;
+      else events.push(event);
+    }
+    this.#rest = Buffer.from(bytes.subarray(last + 1));
+    this.#nextByte = start + last + 1;
+    return { events, nextByte: this.#nextByte, damagedLines };
+  }
+}
+
+function parseEvent(line: string): RunEvent | undefined {
   try {
-    const value: unknown = JSON.parse(line.toString('utf8'));
+    const value: unknown = JSON.parse(line);
     const isEvent =
       typeof value === 'object' &&
       value !== null &&

@@ -3,7 +3,7 @@
 import { open, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import * as vscode from 'vscode';
-import { readEvents } from '../../engine/run/eventLog';
+import { readEventPieces, readEvents } from '../../engine/run/eventLog';
 import { isLocked } from '../../engine/run/runLock';
 import type { ErrorReport } from '../../protocol/errors';
 import type { JobEvent } from '../../protocol/job';
@@ -61,10 +61,10 @@ export class RunStore implements vscode.Disposable {
     return this.#jobs.get(id) ?? this.#entries.get(id)?.record;
   }
 
-  /** The whole log of a run, for a panel. What a resumed run left behind is in it, too. */
-  events(id: string): RunEvent[] {
+  /** Where the whole log of a run lies, for a panel that reads it; undefined while the run has no folder. */
+  logOf(id: string): string | undefined {
     const folder = this.get(id)?.folder;
-    return folder === undefined ? [] : readEvents(join(folder, 'events.jsonl')).events;
+    return folder === undefined ? undefined : join(folder, 'events.jsonl');
   }
 
   /** Takes over the list of run folders that a scan found. Known runs keep what is known of them. */
@@ -123,12 +123,13 @@ export class RunStore implements vscode.Disposable {
     // A log that shrank is another one.
     if (size < entry.position) entry.position = 0;
     if (size > entry.position) {
-      const { events, nextByte } = readEvents(path, entry.position);
-      entry.position = nextByte;
-      if (events.length === 0) return;
-      for (const event of events) entry.record = foldEvent(entry.record, event);
-      this.#news.fire({ run: entry.record, events });
-      this.#changed.fire(entry.record);
+      for await (const { events, nextByte } of readEventPieces(path, entry.position)) {
+        entry.position = nextByte;
+        if (events.length === 0) continue;
+        for (const event of events) entry.record = foldEvent(entry.record, event);
+        this.#news.fire({ run: entry.record, events });
+        this.#changed.fire(entry.record);
+      }
     } else if (isLive(entry.record.state)) {
       const before = entry.record;
       this.#settle(entry);

@@ -1,31 +1,100 @@
-// A run's events → the columns that its page draws. Events that a damaged log misshaped are left out. Pure.
+// A run's log as its page draws it: read piece by piece from where the last reading ended, folded into columns, told as an
+// overview first and as single steps from then on. It knows the log's file and no page.
+import { readEventPieces } from '../../engine/run/eventLog';
 import type { LogPart, OtherEvent, StepColumns } from '../../protocol/panels/run';
 import type { RunEvent } from '../../protocol/run';
+import { RunSteps } from './runSteps';
 
-function emptyColumns(): StepColumns {
-  return { step: [], loss: [], learningRate: [], gradNorm: [], tokensPerSecond: [], tokens: [] };
-}
+/** Columns that an overview serves, up to eight steps in each: more than a chart has pixels. */
+const overviewColumns = 800;
+/** A long log is shown as far as it is read this often. */
+const showMs = 700;
 
-const finite = (value: unknown): number | null =>
-  typeof value === 'number' && Number.isFinite(value) ? value : null;
+const noSteps: StepColumns = {
+  step: [],
+  loss: [],
+  smoothed: [],
+  learningRate: [],
+  gradNorm: [],
+  tokensPerSecond: [],
+  tokens: [],
+};
 
-/** Cuts a list of events into steps and what stands between them. */
-export function logPart(events: readonly RunEvent[]): LogPart {
-  const pieces: { steps: StepColumns; event: OtherEvent | null }[] = [];
-  let steps = emptyColumns();
-  for (const event of events) {
-    if (event.type !== 'step') {
-      pieces.push({ steps, event });
-      steps = emptyColumns();
-    } else if (finite(event.step) !== null) {
-      steps.step.push(event.step);
-      steps.loss.push(finite(event.loss));
-      steps.learningRate.push(finite(event.learningRate) ?? 0);
-      steps.gradNorm.push(finite(event.gradNorm));
-      steps.tokensPerSecond.push(finite(event.tokensPerSecond) ?? 0);
-      steps.tokens.push(finite(event.tokens) ?? 0);
-    }
+/** Tells a part of the log; `reset` replaces what was told before. */
+export type TellLog = (part: LogPart, reset: boolean) => void;
+
+export class RunLog {
+  #steps = new RunSteps();
+  #others: OtherEvent[] = [];
+  #position = 0;
+  #whole = false;
+  #reading: Promise<void> = Promise.resolve();
+  #ended = false;
+
+  constructor(
+    private readonly path: string,
+    private readonly tell: TellLog,
+  ) {}
+
+  /** Reads on to the end of the log; calls meanwhile follow one another. */
+  read(): Promise<void> {
+    this.#reading = this.#reading.then(() => this.#readNow());
+    return this.#reading;
   }
-  if (steps.step.length > 0) pieces.push({ steps, event: null });
-  return { pieces };
+
+  /** Tells all that is known once more, for a page that was loaded again. */
+  retell(): void {
+    if (this.#whole) this.#tellAll();
+  }
+
+  /** All steps as text, a line each. */
+  csv(): Iterable<string> {
+    return this.#steps.csv();
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  async #readNow(): Promise<void> {
+    let shownAt = performance.now();
+    for await (const { events, nextByte } of readEventPieces(this.path, this.#position)) {
+      if (this.#ended) return;
+      this.#position = nextByte;
+      if (this.#whole) {
+        this.tell(this.#increment(events), false);
+        continue;
+      }
+      for (const event of events) this.#take(event);
+      if (performance.now() - shownAt > showMs) {
+        this.#tellAll();
+        shownAt = performance.now();
+      }
+    }
+    if (this.#whole || this.#ended) return;
+    this.#whole = true;
+    this.#tellAll();
+  }
+
+  #take(event: RunEvent): boolean {
+    const added = this.#steps.add(event);
+    // What a run was doing at some moment is of no use later.
+    if (event.type !== 'step' && event.type !== 'progress') this.#others.push(event);
+    return added;
+  }
+
+  #tellAll(): void {
+    const pieces = this.#others.map((event) => ({ steps: noSteps, event: event as OtherEvent | null }));
+    this.tell({ pieces: [...pieces, { steps: this.#steps.overview(overviewColumns), event: null }] }, true);
+  }
+
+  /** Steps up to the next event, then the event. */
+  #increment(events: readonly RunEvent[]): LogPart {
+    return {
+      pieces: events.flatMap((event): LogPart['pieces'] => {
+        if (this.#take(event)) return [{ steps: this.#steps.newest(), event: null }];
+        return event.type === 'step' ? [] : [{ steps: noSteps, event }];
+      }),
+    };
+  }
 }

@@ -2,14 +2,14 @@
 // nothing itself: its buttons are commands.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import * as vscode from 'vscode';
-import type { LogPart, RunContract, RunView } from '../../protocol/panels/run';
-import type { RunEvent } from '../../protocol/run';
+import type { RunContract, RunView } from '../../protocol/panels/run';
 import { isLive, type RunRecord } from '../runs/runRecord';
 import type { Services } from '../services';
 import { commonRequests } from './configureRequests';
 import { type Channel, openChannel, pageHtml, webviewOptions } from './host';
-import { logPart } from './runLog';
+import { RunLog } from './runLog';
 
 export const runViewType = 'loraWorkbench.run';
 const mostRecipeBytes = 2 ** 20;
@@ -19,6 +19,8 @@ const mostCompared = 6;
 export class RunPage implements vscode.Disposable {
   readonly #channel: Channel<RunContract>;
   readonly #subscriptions: vscode.Disposable[];
+  /** Logs of this run and of those compared, by id. */
+  readonly #logs = new Map<string, RunLog>();
   #compared: string[];
 
   constructor(
@@ -36,6 +38,8 @@ export class RunPage implements vscode.Disposable {
       compare: () => this.#askCompared(),
       remove: ({ id: other }) => {
         this.#compared = this.#compared.filter((one) => one !== other);
+        this.#logs.get(other)?.end();
+        this.#logs.delete(other);
         this.#channel.push('compared', this.#compared);
         return undefined;
       },
@@ -45,8 +49,8 @@ export class RunPage implements vscode.Disposable {
     this.#subscriptions = [
       this.#channel,
       this.#channel.onReady(() => this.#tellAll()),
-      runs.onDidReceiveEvents(({ run, events }) => {
-        if (run.id === this.id || this.#compared.includes(run.id)) this.#tellLog(run, events, false);
+      runs.onDidReceiveEvents(({ run }) => {
+        if (run.id === this.id || this.#compared.includes(run.id)) this.#readLog(run.id);
       }),
       runs.onDidChange((run) => {
         if (run === undefined || run.id === this.id) this.#tellRun();
@@ -54,23 +58,28 @@ export class RunPage implements vscode.Disposable {
     ];
     const name = runs.get(id)?.name ?? 'run';
     webview.html = pageHtml(webview, services, { bundle: 'run', title: name });
+    // The log is read while the page is loaded.
+    for (const one of [id, ...this.#compared]) this.#readLog(one);
   }
 
   /** Adds runs to compare with. */
   compare(ids: readonly string[]): void {
     const more = ids.filter((id) => id !== this.id && !this.#compared.includes(id));
     this.#compared = [...this.#compared, ...more].slice(0, mostCompared);
-    for (const id of more) this.#tellWhole(id);
+    for (const id of more) this.#readLog(id);
     this.#channel.push('compared', this.#compared);
   }
 
   dispose(): void {
     for (const subscription of this.#subscriptions) subscription.dispose();
+    for (const log of this.#logs.values()) log.end();
   }
 
   #tellAll(): void {
     this.#tellRun();
-    for (const id of [this.id, ...this.#compared]) this.#tellWhole(id);
+    // A page that is loaded again knows nothing; what comes while it loads waits for it.
+    if (this.#listened) for (const log of this.#logs.values()) log.retell();
+    this.#listened = true;
     this.#channel.push('compared', this.#compared);
   }
 
@@ -79,14 +88,21 @@ export class RunPage implements vscode.Disposable {
     if (run !== undefined) this.#channel.push('run', viewOf(run));
   }
 
-  #tellWhole(id: string): void {
-    const run = this.services.runs.get(id);
-    if (run !== undefined) this.#tellLog(run, this.services.runs.events(id), true);
-  }
+  #listened = false;
 
-  #tellLog(run: RunRecord, events: readonly RunEvent[], reset: boolean): void {
-    const part: LogPart = logPart(events);
-    this.#channel.push('log', { id: run.id, name: run.name, reset, part });
+  /** Reads on in a run's log and tells the page. */
+  #readLog(id: string): void {
+    let log = this.#logs.get(id);
+    if (log === undefined) {
+      const path = this.services.runs.logOf(id);
+      if (path === undefined) return;
+      log = new RunLog(path, (part, reset) => {
+        const name = this.services.runs.get(id)?.name ?? id;
+        this.#channel.push('log', { id, name, reset, part });
+      });
+      this.#logs.set(id, log);
+    }
+    log.read().catch((cause: unknown) => this.services.log.error(cause as Error));
   }
 
   async #recipe(): Promise<string> {
@@ -135,7 +151,8 @@ export class RunPage implements vscode.Disposable {
       filters: kind === 'png' ? { PNG: ['png'] } : { CSV: ['csv'] },
     });
     if (target === undefined) return false;
-    await writeFile(target.fsPath, kind === 'png' ? Buffer.from(content, 'base64') : content);
+    const steps = this.#logs.get(this.id)?.csv() ?? [];
+    await writeFile(target.fsPath, kind === 'png' ? Buffer.from(content, 'base64') : Readable.from(steps));
     return true;
   }
 }

@@ -3,14 +3,16 @@ import type { ErrorReport } from '../errors';
 import type { PlanFacts, RunEvent } from '../run';
 import type { CommonRequests } from '../webview';
 
-/** Steps, one entry each; NaN stands for what was not measured, as null. */
+/** Steps, one entry each; null stands for what was not measured. */
 export interface StepColumns {
   step: number[];
   loss: (number | null)[];
+  /** The loss, smoothed over all steps, those included that are not told. */
+  smoothed: (number | null)[];
   learningRate: number[];
   gradNorm: (number | null)[];
   tokensPerSecond: number[];
-  /** Trained and masked tokens of the step. */
+  /** Trained and masked tokens up to the step. */
   tokens: number[];
 }
 
@@ -19,7 +21,7 @@ export type OtherEvent = Exclude<RunEvent, { type: 'step' }>;
 
 /** A part of a run's log. A resumed run says where it goes on, so that what it left behind is dropped. */
 export interface LogPart {
-  /** In the order of the log: steps up to the next event, then the event. */
+  /** Steps, then the event. A long run's past comes as its events first, then as many of its steps as a screen can show. */
   pieces: readonly { steps: StepColumns; event: OtherEvent | null }[];
 }
 
@@ -70,7 +72,7 @@ export interface RunContract {
     /** Asks which runs to compare with. */
     compare: { params: Record<string, never>; result: undefined };
     remove: { params: { id: string }; result: undefined };
-    /** A file of the page's making: a picture (base64) or text. */
+    /** A picture of the page's making (base64), or all steps of the run as text, for which `content` is empty. */
     save: { params: { name: string; kind: 'png' | 'csv'; content: string }; result: boolean };
   };
   pushes: {

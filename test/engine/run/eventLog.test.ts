@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { UserError } from '../../../src/engine/errors';
-import { EventLog, readEvents, withoutSuperseded } from '../../../src/engine/run/eventLog';
+import { EventLog, readEventPieces, readEvents, withoutSuperseded } from '../../../src/engine/run/eventLog';
 import type { RunEvent } from '../../../src/protocol/run';
 
 const time = '2026-01-02T03:04:05.000Z';
@@ -115,4 +115,47 @@ test('what an interrupted part logged after the step of its resume does not coun
     step(3, 1),
     note('n'),
   ]);
+});
+
+test('pieces give the events of the whole log, in order, and where to read on', async (t) => {
+  const path = logPath(t);
+  const log = EventLog.open(path);
+  for (let i = 1; i <= 5000; i++) log.append(i % 100 === 0 ? note(`ü${'x'.repeat(i)}`) : step(i, i / 7));
+  log.close();
+  appendFileSync(path, 'damaged\n{"type":"note"');
+  const whole = readEvents(path);
+  const pieces = [];
+  for await (const piece of readEventPieces(path)) pieces.push(piece);
+  assert.ok(pieces.length > 2, `${pieces.length} pieces`);
+  assert.deepEqual(
+    pieces.flatMap(({ events }) => events),
+    whole.events,
+  );
+  assert.equal(pieces.at(-1)!.nextByte, whole.nextByte);
+  assert.equal(
+    pieces.reduce((sum, { damagedLines }) => sum + damagedLines, 0),
+    1,
+  );
+  appendFileSync(path, ',"message":"end","time":"now"}\n');
+  const more = [];
+  for await (const { events } of readEventPieces(path, whole.nextByte)) more.push(...events);
+  assert.deepEqual(more, [{ type: 'note', message: 'end', time: 'now' }]);
+});
+
+test('a line too long to be an event is skipped, also where it spans pieces', async (t) => {
+  const path = logPath(t);
+  const long = JSON.stringify(note('y'.repeat(5 * 1024 * 1024)));
+  writeFileSync(path, `${JSON.stringify(step(1, 1))}\n${long}\n${JSON.stringify(step(2, 1))}\n`);
+  const found = [];
+  let damaged = 0;
+  for await (const { events, damagedLines } of readEventPieces(path)) {
+    found.push(...events);
+    damaged += damagedLines;
+  }
+  assert.deepEqual(found, [step(1, 1), step(2, 1)]);
+  assert.equal(damaged, 1);
+});
+
+test('the pieces of a log that is not there are none', async (t) => {
+  for await (const piece of readEventPieces(logPath(t))) assert.fail(JSON.stringify(piece));
 });
