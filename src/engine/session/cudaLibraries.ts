@@ -43,7 +43,7 @@ function hold(path: string): string | null {
     held.set(path, koffi.load(path, { global: true, lazy: true }));
     return null;
   } catch (cause) {
-    return (cause as Error).message;
+    return `${path}: ${(cause as Error).message}`;
   }
 }
 
