@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { copyFile, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { modelForAdapters } from '../../src/engine/adapters/baseConfig';
 import { loadAdapter } from '../../src/engine/adapters/loaded';
 import { withLoraPlusRates } from '../../src/engine/adapters/loraPlus';
 import { fileName } from '../../src/engine/adapters/peftNames';
@@ -21,7 +22,7 @@ import type { Batch } from '../../src/engine/data';
 import { BaseWeights } from '../../src/engine/execution/baseWeights';
 import type { Precision } from '../../src/engine/graph/precision';
 import type { Model } from '../../src/engine/models/architecture';
-import { modelFromConfig } from '../../src/engine/models/registry';
+import { attentionOf } from '../../src/engine/models/attentions';
 import { learningRateAt } from '../../src/engine/optim/schedule';
 import type { Runtime } from '../../src/engine/session';
 import { Trainer, type TrainerSettings } from '../../src/engine/train/trainer';
@@ -45,6 +46,8 @@ export interface ExpectedCurve {
   };
   schedule: { name: Schedule; warmupSteps: number; totalSteps: number };
   gradientAccumulation: number;
+  /** LongLoRA's blocks. */
+  attention?: { groupSize: number };
   grouping?: 'one' | 'hf';
   /** Of the method goldens: rate and decay by file name. */
   groups?: { weightDecay: number; learningRate: number; parameters: string[] }[];
@@ -93,7 +96,8 @@ export async function openGolden(
   const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as ExpectedCurve;
   const baseFolder = join('test', 'goldens', 'models', expected.base);
   const checkpoint = await changedBase(folder, await openCheckpoint(baseFolder));
-  const model = modelFromConfig(checkpoint.config);
+  const started = expected.method === 'full' ? [] : [join(folder, 'initial_adapter')];
+  const model = await modelForAdapters(checkpoint.config, started);
   const weights = BaseWeights.of(runtime, checkpoint, model, precision);
   const initial =
     expected.method === 'full' ? undefined : await loadAdapter(join(folder, 'initial_adapter'), model);
@@ -109,6 +113,18 @@ export async function openGolden(
     plan,
     largestBatchTokens: 64,
     totalSteps: schedule.totalSteps,
+    ...(expected.attention
+      ? {
+          attention: attentionOf(
+            {
+              attention: 'shift_short',
+              max_length: model.maxPositions,
+              settings: { group_size: expected.attention.groupSize },
+            },
+            model,
+          ),
+        }
+      : {}),
     settings: {
       optim: 'adamw',
       weight_decay: optimizer.weightDecay,

@@ -36,8 +36,12 @@ torch.set_num_threads(1)
 
 
 def case(on, method, kind=LoraConfig, lr=5e-3, optimizer="adamw", schedule="cosine", warmup=5, prepare=None,
-         weight_decay=0.01, options=None, tensor_tolerance=DETERMINED, note="", **settings):
-    """One case. `on` is LLAMA or GPT2; `settings` go to PEFT's config, `options` to the optimizer."""
+         weight_decay=0.01, options=None, tensor_tolerance=DETERMINED, note="", group_size=None, rope_factor=None,
+         **settings):
+    """One case. `on` is LLAMA or GPT2; `settings` go to PEFT's config, `options` to the optimizer.
+
+    `group_size` trains with LongLoRA's attention, as explicit masks; `rope_factor` stretches rotary positions.
+    """
     config = dict(target_modules=on["targets"], task_type="CAUSAL_LM") | settings
     if "fan_in_fan_out" in on:
         config["fan_in_fan_out"] = True
@@ -45,11 +49,38 @@ def case(on, method, kind=LoraConfig, lr=5e-3, optimizer="adamw", schedule="cosi
         config = dict(r=4, lora_alpha=8) | config
     return dict(base=on["base"], method=method, kind=kind, config=config, lr=lr, optimizer=optimizer,
                 schedule=schedule, warmup=warmup, prepare=prepare, weight_decay=weight_decay, options=options or {},
-                tensor_tolerance=tensor_tolerance, note=note)
+                tensor_tolerance=tensor_tolerance, note=note, group_size=group_size, rope_factor=rope_factor)
+
+
+def load_case_base(case, dtype=torch.float32):
+    """The case's base model, with its positions stretched where the case says so."""
+    base = load_base(base_path(case["base"]), dtype)
+    if case["rope_factor"] is None:
+        return base
+    config = copy.deepcopy(base.config)
+    config.rope_parameters = {**(config.rope_parameters or {}), "rope_type": "linear", "factor": case["rope_factor"]}
+    config.max_position_embeddings *= int(case["rope_factor"])
+    stretched = type(base)._from_config(config, attn_implementation="eager").to(dtype)
+    stretched.load_state_dict(base.state_dict())
+    return stretched
+
+
+def block_masks(case, model, lengths, width):
+    """LongLoRA's masks [rows, heads, S, S], added to scores: causal within blocks, which half of the heads shift."""
+    at, size = torch.arange(width), case["group_size"]
+    heads = model.config.num_attention_heads
+    seen = []
+    for head in range(heads):
+        block = (at + (size // 2 if head >= heads // 2 else 0)) // size
+        seen.append((block[:, None] == block[None, :]) & (at[None, :] <= at[:, None]))
+    dtype = next(model.parameters()).dtype
+    mask = torch.zeros(heads, width, width, dtype=dtype).masked_fill(~torch.stack(seen), torch.finfo(dtype).min)
+    return mask[None].expand(len(lengths), -1, -1, -1)
 
 
 def file_name(name: str) -> str:
     """A parameter's name as PEFT writes it: DoRA's magnitude is a submodule's weight in memory alone."""
+    name = name.replace(".modules_to_save.default.", ".")
     return name.replace(".default", "").replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
 
 
@@ -68,7 +99,7 @@ def save_adapter(model, folder):
 def new_model(name, case):
     """A fresh adapter on the base; its random numbers depend on the case's name alone."""
     torch.manual_seed(generator(f"{name}/init").initial_seed())
-    return get_peft_model(load_base(base_path(case["base"])), case["kind"](**copy.deepcopy(case["config"])))
+    return get_peft_model(load_case_base(case), case["kind"](**copy.deepcopy(case["config"])))
 
 
 def plain_start(name, case, folder):
@@ -303,6 +334,8 @@ def train(model, case, batches, optimizer_name=None):
     for step in range(STEPS):
         ids, labels, lengths = (batches[k][step].flatten(0, 1) for k in ("input_ids", "labels", "lengths"))
         mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        if case["group_size"] is not None:
+            mask = block_masks(case, model, lengths, ids.shape[1])
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         task = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
         loss = task
@@ -339,7 +372,7 @@ def allocate(model, step):
 
 def adapted_model(case, folder, dtype):
     """The base, changed where the case changed it, with the adapter from its file: the files are the whole truth."""
-    base = load_base(base_path(case["base"]), dtype)
+    base = load_case_base(case, dtype)
     changed = folder / "base_tensors.safetensors"
     if changed.exists():
         parameters = dict(base.named_parameters())
@@ -389,6 +422,10 @@ def start_case(name, case, folder):
         config.corda_config, config.loftq_config = None, {}
     config.base_model_name_or_path = base_path(case["base"])
     save_adapter(model, folder / "initial_adapter")
+    if case["rope_factor"] is not None:
+        config = load_case_base(case).config
+        write_json(folder / "initial_adapter" / "base_config.json", {
+            "rope_parameters": config.rope_parameters, "max_position_embeddings": config.max_position_embeddings})
     return notes
 
 
@@ -461,6 +498,7 @@ def make(name: str):
             "weightDecay": case["weight_decay"], "maxGradNorm": 1.0, **case["options"]},
         "schedule": {"name": case["schedule"], "warmupSteps": case["warmup"], "totalSteps": STEPS},
         "gradientAccumulation": 1,
+        **({} if case["group_size"] is None else {"attention": {"groupSize": case["group_size"]}}),
         "groups": groups,
         "float64": {"lossRelativeDifference": loss_difference, "tensorDifference": worst},
         **notes,
@@ -602,6 +640,15 @@ CASES = {
         GPT2, "loftq", lr=2e-3, prepare=by_formula(loftq),
         note="NF4, one iteration; PEFT ignores Conv1D's layout, these are the factors and blocks of W [out, in].",
         **RESIDUAL),
+    "llama-longlora": case(
+        LLAMA | dict(base="llama-gqa-tied", targets=["q_proj", "k_proj", "v_proj", "o_proj"]), "longlora", lr=2e-3,
+        schedule="constant_with_warmup", group_size=6, rope_factor=2.0, weight_decay=0.0,
+        modules_to_save=["embed_tokens", "input_layernorm", "post_attention_layernorm", "norm"],
+        note="Explicit block masks, whose last blocks are not full, and positions divided by 2."),
+    "gpt2-longlora": case(
+        GPT2 | dict(targets=["c_attn", "attn.c_proj"]), "longlora", lr=2e-3, schedule="constant_with_warmup",
+        group_size=4, weight_decay=0.0, modules_to_save=["wte", "ln_1", "ln_2", "ln_f"],
+        note="Explicit block masks."),
     "llama-rslora": case(LLAMA, "lora", use_rslora=True, rank_pattern={"down_proj": 2}),
     "gpt2-rslora": case(GPT2, "lora", use_rslora=True),
     "llama-lora-bias": case(LLAMA, "lora", lora_bias=True),
