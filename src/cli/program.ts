@@ -3,7 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../../package.json';
 import { RecipeError } from '../engine/errors';
 import { type ComposeOptions, compose } from './commands/compose';
-import { doctor } from './commands/doctor';
+import { type DoctorOptions, doctor } from './commands/doctor';
 import { estimate } from './commands/estimate';
 import { type EvaluateOptions, evaluate } from './commands/evaluate';
 import { type GenerateOptions, generate } from './commands/generate';
@@ -182,7 +182,9 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
 
   command('doctor', 'which devices work here, each tried with a real training step')
     .option(...device)
-    .action(async (options: { device?: string }) => done(await doctor(options, terminal)));
+    .option('--install-cuda', 'install the files that CUDA needs of ONNX Runtime, then try the GPU')
+    .option('--from <path>', 'a folder, wheel or archive to install from, without a network')
+    .action(async (options: DoctorOptions) => done(await doctor(options, terminal)));
 
   try {
     if (args.length === 0) program.outputHelp();

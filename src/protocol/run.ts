@@ -47,7 +47,15 @@ export type RunEventBody =
   | { type: 'warning'; message: string; remedy?: string }
   | {
       type: 'progress';
-      phase: 'reading' | 'tokenizing' | 'compiling' | 'loading' | 'evaluating' | 'saving' | 'merging';
+      phase:
+        | 'reading'
+        | 'tokenizing'
+        | 'compiling'
+        | 'loading'
+        | 'evaluating'
+        | 'saving'
+        | 'merging'
+        | 'installing';
       message: string;
       /** 0…1, or null where unknown. */
       fraction: number | null;

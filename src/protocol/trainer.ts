@@ -1,5 +1,6 @@
 // The calls between a parent (terminal, extension) and the trainer process, and the messages that carry them over IPC.
 // All of it is JSON; parameters are validated by the parent, results are what `--json` prints.
+import type { CudaReport, InstallCudaParams, InstallCudaResult } from './cuda';
 import type { ErrorReport, Problem } from './errors';
 import type { Recipe } from './recipe';
 import type { RunEvent, TrainResult } from './run';
@@ -229,6 +230,8 @@ export interface DoctorResult {
   cores: number;
   memoryBytes: number;
   devices: readonly DoctorDevice[];
+  /** What CUDA needs here, and what of it is there; null where the runtime's package is missing. */
+  cuda: CudaReport | null;
 }
 
 /** Every call: its parameters and its result. */
@@ -244,6 +247,7 @@ export interface TrainerMethods {
   merge: { params: MergeParams; result: MergeResult };
   compose: { params: ComposeParams; result: ComposeResult };
   doctor: { params: DoctorParams; result: DoctorResult };
+  installCuda: { params: InstallCudaParams; result: InstallCudaResult };
 }
 export type TrainerMethod = keyof TrainerMethods;
 

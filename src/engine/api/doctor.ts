@@ -3,6 +3,7 @@ import { cpus, totalmem } from 'node:os';
 import { version } from '../../../package.json';
 import type { Problem } from '../../protocol/errors';
 import type { DoctorDevice, DoctorParams, DoctorResult, EngineHost } from '../../protocol/trainer';
+import { thisMachineReport } from '../cuda/thisMachineReport';
 import { UserError } from '../errors';
 import { availableMemory } from '../estimate/availableMemory';
 import { chooseDevice } from '../execution/device';
@@ -23,7 +24,8 @@ export async function doctor(params: DoctorParams, host: EngineHost): Promise<Do
   const asked = params.device === null ? undefined : chooseDevice(params.device);
   const { runtime, found, problem } = await look();
   const result = { version, node: process.version, platform: `${process.platform} ${process.arch}` };
-  const machine = { cores: cpus().length, memoryBytes: totalmem() };
+  const cuda = await thisMachineReport({ verify: true });
+  const machine = { cores: cpus().length, memoryBytes: totalmem(), cuda };
   if (runtime === null) {
     const device = nameOf(asked ?? { kind: 'cpu' });
     return {

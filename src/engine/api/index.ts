@@ -7,4 +7,5 @@ export { estimate } from './estimate';
 export { evaluate } from './evaluate';
 export { generate } from './generate';
 export { inspect } from './inspect';
+export { installCuda } from './installCuda';
 export { merge } from './merge';

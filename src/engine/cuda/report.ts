@@ -212,13 +212,16 @@ function libraryPart(
 ): CudaPart {
   const path = search.find(name);
   if (path !== undefined) return { name, state: 'ok', optional, detail: path, remedy: null };
-  const of = major === undefined ? 'CUDA' : `CUDA ${major}`;
+  const cudnn = /cudnn/.exec(name) !== null;
+  const product = cudnn ? 'cuDNN' : `the CUDA${major === undefined ? '' : ` ${major}`} toolkit`;
   return {
     name,
     state: 'missing',
     optional,
-    detail: `${optional ? 'not found; some operators are faster with it' : 'not found in toolkits, the loader’s path or Python environments'}`,
-    remedy: `Install the ${of} toolkit, or ${pipPackage(name, major)} in an active Python environment.`,
+    detail: optional
+      ? 'not found; the provider works without it'
+      : 'not found in toolkits, the loader’s path or Python environments',
+    remedy: `Install ${product}, or ${pipPackage(name, major)} in an active Python environment.`,
   };
 }
 
