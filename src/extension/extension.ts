@@ -45,6 +45,9 @@ export function activate(context: vscode.ExtensionContext): Api {
     get settings() {
       return readSettings();
     },
+    get settled() {
+      return settled;
+    },
   };
 
   const runsTree = new RunsTree(runs);

@@ -21,4 +21,6 @@ export interface Services {
   /** Short calls to a trainer: inspect, estimate, merge … */
   readonly calls: TrainerCalls;
   readonly panels: Panels;
+  /** Resolves once the first scan is done and running trainings are attached. */
+  readonly settled: Promise<void>;
 }

@@ -20,6 +20,9 @@ interface Kept {
   chat: boolean;
   shaded: boolean;
   sampling: Record<SettingKey, string>;
+  /** Folders: what the page is brought back with after a reload. */
+  model: string | null;
+  adapter: string | null;
 }
 type SettingKey = 'temperature' | 'top_p' | 'max_new_tokens' | 'seed';
 type Field = HTMLElement & { value: string; checked: boolean; disabled: boolean };
@@ -156,7 +159,14 @@ function keep(): void {
   const sampling = Object.fromEntries(
     [...fields].map(([key, field]) => [key, field.value]),
   ) as Kept['sampling'];
-  port.keep({ prompt: prompt.value, chat: chat.checked, shaded: shaded.checked, sampling });
+  port.keep({
+    prompt: prompt.value,
+    chat: chat.checked,
+    shaded: shaded.checked,
+    sampling,
+    model: state?.model ?? null,
+    adapter,
+  });
 }
 
 function enable(): void {
@@ -249,6 +259,7 @@ function fail(cause: unknown): void {
 function choose(folder: string | null, focus = false): void {
   if (busy > 0 && folder !== adapter) cancel();
   adapter = folder;
+  keep();
   drawList();
   drawHeads();
   if (focus) list.querySelector<HTMLElement>('[aria-checked="true"]')?.focus();
@@ -369,7 +380,7 @@ addEventListener('keydown', (event) => {
     if (one !== undefined) choose(one.folder, list.contains(activeElement));
   }
 });
-prompt.addEventListener('change', keep);
+prompt.addEventListener('input', keep);
 
 let shownModels = '';
 port.on('state', (next) => {
@@ -391,6 +402,7 @@ port.on('state', (next) => {
   drawHeads();
   enable();
   if (first) prompt.focus();
+  keep();
 });
 port.on('session', (next) => {
   const opened = next.state === 'open' && session?.state !== 'open';

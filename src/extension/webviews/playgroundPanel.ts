@@ -17,6 +17,8 @@ import { type Channel, openChannel, pageHtml, webviewOptions } from './host';
 
 const { l10n } = vscode;
 
+export const playgroundViewType = 'loraWorkbench.playground';
+
 const closed: PlaygroundSession = {
   state: 'closed',
   weightBytes: 0,
@@ -48,16 +50,32 @@ export class PlaygroundPanel implements vscode.Disposable {
   static show(target: PlaygroundTarget, services: Services): void {
     if (PlaygroundPanel.#open === undefined) {
       const panel = vscode.window.createWebviewPanel(
-        'loraWorkbench.playground',
+        playgroundViewType,
         l10n.t('Playground'),
         vscode.ViewColumn.Active,
         { ...webviewOptions(services), retainContextWhenHidden: true },
       );
-      panel.iconPath = vscode.Uri.joinPath(services.context.extensionUri, 'media', 'workbench.svg');
       PlaygroundPanel.#open = new PlaygroundPanel(panel, services);
-      panel.onDidDispose(() => PlaygroundPanel.#open?.dispose());
     } else PlaygroundPanel.#open.panel.reveal();
     PlaygroundPanel.#open.#turnTo(target);
+  }
+
+  /** Fills the panel that the editor brings back after a reload. `state` is what its page kept. */
+  static restore(panel: vscode.WebviewPanel, state: unknown, services: Services): void {
+    if (PlaygroundPanel.#open !== undefined) {
+      panel.dispose();
+      return;
+    }
+    panel.webview.options = webviewOptions(services);
+    PlaygroundPanel.#open = new PlaygroundPanel(panel, services);
+    const { models, adapters } = services.library.contents;
+    const kept = (key: 'model' | 'adapter'): unknown =>
+      typeof state === 'object' && state !== null ? (state as Record<string, unknown>)[key] : undefined;
+    const adapter = adapters.find(({ folder }) => folder === kept('adapter'));
+    PlaygroundPanel.#open.#turnTo({
+      model: models.find(({ folder }) => folder === kept('model'))?.folder,
+      adapters: adapter === undefined ? [] : [adapter.folder],
+    });
   }
 
   private constructor(
@@ -65,6 +83,8 @@ export class PlaygroundPanel implements vscode.Disposable {
     private readonly services: Services,
   ) {
     const { webview } = panel;
+    panel.iconPath = vscode.Uri.joinPath(services.context.extensionUri, 'media', 'workbench.svg');
+    panel.onDidDispose(() => this.dispose());
     this.#channel = openChannel<PlaygroundContract>(webview, services, {
       say: (request) => this.#say(request),
       stop: () => {
@@ -99,7 +119,7 @@ export class PlaygroundPanel implements vscode.Disposable {
   }
 
   dispose(): void {
-    PlaygroundPanel.#open = undefined;
+    if (PlaygroundPanel.#open === this) PlaygroundPanel.#open = undefined;
     this.#close();
     for (const item of this.#subscriptions) item.dispose();
   }
