@@ -1,6 +1,7 @@
 // Every command: its name → what it does. Titles, icons and enablement stand in package.json.
 import * as vscode from 'vscode';
 import { adapterCommands } from './commands/adapters';
+import { machineCommands } from './commands/machine';
 import { recipeCommands } from './commands/recipes';
 import { runCommands } from './commands/runs';
 import { workspaceCommands } from './commands/workspace';
@@ -16,6 +17,7 @@ export const commands: Readonly<Record<string, Command>> = {
   ...runCommands,
   ...adapterCommands,
   ...workspaceCommands,
+  ...machineCommands,
 };
 
 /** Commands that start a process or use a configured path; VS Code disables them too, but keybindings and links get past it. */
@@ -33,6 +35,7 @@ const trustedOnly = new Set([
   'evaluate',
   'removeRun',
   'doctor',
+  'installCuda',
   'addFolder',
 ]);
 

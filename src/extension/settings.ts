@@ -16,6 +16,8 @@ export interface Settings {
   /** Undefined for the Node that runs this process. */
   nodePath: string | undefined;
   environment: Record<string, string>;
+  /** Absolute; undefined for the user's folder for application data. */
+  cudaFolder: string | undefined;
   notifyWhenFinished: boolean;
   openRunOnStart: boolean;
   codeLens: boolean;
@@ -33,6 +35,7 @@ export function readSettings(): Settings {
     exclude: values.get<string[]>('exclude', []),
     maximumFiles: values.get<number>('maximumFiles', 50_000),
     nodePath: (trusted && expandHome(values.get<string>('nodePath', ''))) || undefined,
+    cudaFolder: (trusted && absolute(expandHome(values.get<string>('cudaFolder', '')))) || undefined,
     environment: trusted ? values.get<Record<string, string>>('environment', {}) : {},
     notifyWhenFinished: values.get<boolean>('notifyWhenFinished', true),
     openRunOnStart: values.get<boolean>('openRunOnStart', true),
@@ -42,6 +45,10 @@ export function readSettings(): Settings {
 
 function expandHome(path: string): string {
   return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path;
+}
+
+function absolute(path: string): string | undefined {
+  return isAbsolute(path) ? path : undefined;
 }
 
 function defaultHubCache(): string {

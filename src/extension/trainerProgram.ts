@@ -26,6 +26,7 @@ export function trainerEnvironment(settings: Settings): NodeJS.ProcessEnv {
   return {
     ...Object.fromEntries(inherited),
     ...(electron ? { ELECTRON_RUN_AS_NODE: '1' } : {}),
+    ...(settings.cudaFolder === undefined ? {} : { LORA_WORKBENCH_CUDA_FOLDER: settings.cudaFolder }),
     ...settings.environment,
   };
 }

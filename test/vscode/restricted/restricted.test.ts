@@ -19,7 +19,7 @@ suite('a folder that is not trusted', () => {
 
   test('starts nothing', async () => {
     const { jobs, calls, runs } = (await extension()).services;
-    for (const name of ['runRecipe', 'resumeRun', 'doctor', 'newFineTune'])
+    for (const name of ['runRecipe', 'resumeRun', 'doctor', 'installCuda', 'newFineTune'])
       void vscode.commands.executeCommand(`loraWorkbench.${name}`, uri('tiny.lora.yaml'));
     await assert.rejects(
       jobs.start({ name: 'x', recipe: 'x', params: { recipe: {} as never, notes: [] } }),
