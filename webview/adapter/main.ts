@@ -502,9 +502,18 @@ let page: Page | undefined;
 port.on('head', (head) => {
   page = new Page(head);
 });
+let drawing = false;
 port.on('news', (news) => {
   page?.model.take(news);
-  page?.update();
+  if (drawing) return;
+  // What came meanwhile is drawn together; a page that is hidden has no frames.
+  drawing = true;
+  const draw = (): void => {
+    drawing = false;
+    page?.update();
+  };
+  if (document.hidden) setTimeout(draw, 100);
+  else requestAnimationFrame(() => setTimeout(draw));
 });
 port.on('problem', (problem) => page?.problem(problem));
 port.on('fact', (fact) => page?.fact(fact));

@@ -40,7 +40,7 @@ const readBelow = 4 * 2 ** 30;
 /** Base weights beyond this are not read for ‖W‖. */
 const baseBelow = 8 * 2 ** 30;
 const readable: readonly TensorRef['dtype'][] = ['F32', 'F16', 'BF16', 'F64'];
-const batchMs = 60;
+const batchMs = 120;
 
 /** Looks at a file and tells what it finds. Never throws for what is wrong with the file. */
 export async function analyse(task: AnalysisTask, tell: (news: AnalysisNews) => void): Promise<void> {

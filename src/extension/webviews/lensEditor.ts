@@ -1,5 +1,6 @@
 // The read-only editor of a dataset: finds the recipes and models it may be seen with, starts the thread that reads it, hands
 // rows and problems to the page and problems to the Problems view, writes remedies into the recipe.
+import { readFile } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import * as vscode from 'vscode';
 import type {
@@ -120,6 +121,8 @@ class LensView implements vscode.Disposable {
       },
     });
     webview.html = pageHtml(webview, services, { bundle: 'lens', title: basename(this.#file) });
+    // The thread begins with the model that will most likely be meant; recipes are looked into meanwhile.
+    this.#useRecipe(null);
     this.#thread = new LensThread(
       this.#task(),
       (news) => this.#take(news),
@@ -181,6 +184,8 @@ class LensView implements vscode.Disposable {
     const found: Found[] = [];
     for (const { file } of contents.recipes.slice(0, recipesLookedAt)) {
       try {
+        // A recipe that does not even hold the file's name needs no reading.
+        if (!(await readFile(file, 'utf8')).includes(basename(this.#file))) continue;
         const { recipe } = loadRecipe(file, catalogue);
         if ([...recipe.dataset, ...recipe.eval_dataset].some(({ path }) => resolve(path) === this.#file))
           found.push({ path: file, recipe });
@@ -195,8 +200,12 @@ class LensView implements vscode.Disposable {
     const wanted = wantedRecipes.get(this.#file) ?? this.#recipe;
     const known = found.find(({ path }) => path === wanted) ?? (first ? found[0] : undefined);
     this.#useRecipe(known?.path ?? null);
-    if (JSON.stringify(this.#task()) === before && !first) this.#pushState();
-    else await this.#apply();
+    if (JSON.stringify(this.#task()) !== before) await this.#apply();
+    else {
+      this.#pushState();
+      // Only now it is known that there is no model.
+      if (first && this.#settings.model === null) await this.#apply();
+    }
   }
 
   #useRecipe(path: string | null): void {

@@ -93,8 +93,8 @@ export class LensReader {
     this.#task = task;
   }
 
-  /** Opens the file and goes through it. */
-  async start(): Promise<void> {
+  /** Opens the file and goes through it; `keepsSource` where the file is known to be the one that is open. */
+  async start(keepsSource = false): Promise<void> {
     const turn = ++this.#turn;
     try {
       this.#stats = new RowStats();
@@ -102,11 +102,15 @@ export class LensReader {
       this.#seen = new Map();
       this.#scanned = false;
       this.#compared = false;
-      await this.#source?.close();
-      this.#format = await detectFormat(this.#task.file);
-      this.#source = openSource(this.#task.file, this.#format, this.#task.text_split);
       this.#shape = undefined;
-      await this.#source.grow();
+      if (!keepsSource || this.#source === undefined) {
+        await this.#source?.close();
+        this.#source = undefined;
+        this.#format = await detectFormat(this.#task.file);
+        const source = openSource(this.#task.file, this.#format, this.#task.text_split);
+        this.#source = source;
+        await source.grow();
+      }
       if (turn !== this.#turn) return;
       // The rows stand before the tokenizer is read.
       this.#progress();
@@ -132,7 +136,9 @@ export class LensReader {
       this.#progress();
       return;
     }
-    await this.start();
+    // A place in the file is what the index of JSON Lines keeps: rows can be gone through again.
+    const sameRows = before.file === task.file && this.#format === 'jsonl' && this.#source?.complete === true;
+    await this.start(sameRows);
   }
 
   async rows(from: number, count: number): Promise<LensRow[]> {
