@@ -191,6 +191,7 @@ test('adapters add up, and two that hold the same whole tensor are refused', asy
     }
   }
   const changed = {
+    packed: new Map(),
     precision: weights.precision,
     fromValues: (shape: readonly number[], values: Float32Array) => weights.fromValues(shape, values),
     tensor: async (name: string) => {

@@ -3,13 +3,12 @@ import type { EngineHost, EstimateParams, EstimateResult } from '../../protocol/
 import { readEarlier } from '../adapters/earlier';
 import { withLoraPlusRates } from '../adapters/loraPlus';
 import { type AdapterPlan, planAdapter } from '../adapters/plan';
+import { baseTensors } from '../checkpoint/baseTensors';
 import { openCheckpoint } from '../checkpoint/folder';
-import { resolveNames, verifyTensors } from '../checkpoint/verify';
 import { availableMemory } from '../estimate/availableMemory';
 import { forecast } from '../estimate/forecast';
 import { suggest } from '../estimate/suggestions';
 import { chooseDevice } from '../execution/device';
-import { modelTensors } from '../models/architecture';
 import { modelOfRecipe } from '../models/stretchedPositions';
 
 /** Estimates a validated recipe. Raises UserError where the checkpoint or the targets could not be trained at all. */
@@ -23,11 +22,7 @@ export async function estimate({ recipe }: EstimateParams, host: EngineHost): Pr
   });
   const checkpoint = await openCheckpoint(recipe.model);
   const { model } = modelOfRecipe(checkpoint.config, recipe);
-  const expected = modelTensors(model);
-  const tensors = resolveNames(checkpoint.tensors, expected, model.basePrefix);
-  verifyTensors({ ...checkpoint, tensors }, expected, {
-    ignorable: (name) => model.ignorable.test(name) || (model.tied && name === 'lm_head.weight'),
-  });
+  baseTensors(checkpoint, model);
   const earlier = await readEarlier(model, recipe);
   const planned = (one: typeof recipe): AdapterPlan =>
     withLoraPlusRates(planAdapter(model, one, earlier), one);

@@ -5,6 +5,7 @@ import { CheckpointError, raiseProblems } from '../errors';
 import { namesIn } from '../files/folder';
 import { isJsonObject, type JsonObject, nameOf, readJsonObject } from '../files/json';
 import { explainFolder, locateCheckpoint } from './locate';
+import { type PackedTensor, packedTensors } from './packed';
 import {
   inspectSafetensors,
   readSafetensors,
@@ -20,6 +21,8 @@ export interface Checkpoint {
   config: JsonObject;
   modelType: string;
   tensors: Map<string, TensorRef>;
+  /** Weights in bitsandbytes' four bits, by the name of their codes among the tensors. */
+  packed: ReadonlyMap<string, PackedTensor>;
   /** The safetensors files, absolute. */
   files: string[];
   /** Size of all tensors, in bytes. */
@@ -66,6 +69,7 @@ export async function openCheckpoint(path: string): Promise<Checkpoint> {
     config,
     modelType,
     tensors,
+    packed: await packedTensors(tensors),
     files: files.map((file) => file.path),
     totalBytes: [...tensors.values()].reduce((sum, ref) => sum + ref.bytes, 0),
     ...(await readGenerationConfig(folder, names)),

@@ -6,7 +6,7 @@ import { finish } from '../graph/passes/finish';
 import type { Precision } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import { TrainingAttention } from '../models/attention';
-import { ForwardPass } from './forward';
+import { ForwardPass, type PackedWeights } from './forward';
 import { forwardLoss } from './loss';
 import { type Slab, slabViews } from './slabs';
 
@@ -19,6 +19,8 @@ export interface EvaluationGraphOptions {
   packing: boolean;
   /** Default: fp32. */
   precision?: Precision;
+  /** Base weights in four bits. Default: none. */
+  packed?: PackedWeights;
   /** `loss`: Σ weights·−log p over `targets`; `logits`: [N, V]. */
   result: 'loss' | 'logits';
 }
@@ -40,6 +42,7 @@ export function evaluationGraph(o: EvaluationGraphOptions): { graph: Graph; base
     positions,
     (forward, call) => attention.apply(forward, call),
     adapters,
+    o.packed,
   );
   const hidden = o.model.forward(f, b.reshape(ids, [tokens]));
   const head = (x: typeof hidden) => f.linear(o.model.head.path, x);
@@ -52,6 +55,6 @@ export function evaluationGraph(o: EvaluationGraphOptions): { graph: Graph; base
           weights: b.input('weights', 'float32', [tokens]),
           head,
         });
-  const graph = finish(b.finish([{ name: o.result, value }]), o.precision, f.baseInputs);
+  const graph = finish(b.finish([{ name: o.result, value }]), o.precision, f.storedInputs);
   return { graph, baseInputs: f.baseInputs };
 }

@@ -2,7 +2,6 @@
 
 import type { AdapterPlan } from '../adapters/plan';
 import type { SiteContext } from '../adapters/variant';
-import type { DType } from '../dtype';
 import { invariant } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
 import { float, type Value } from '../graph/graph';
@@ -16,6 +15,7 @@ import type {
   NormModule,
 } from '../models/architecture';
 import { modelTensors } from '../models/architecture';
+import { blocksOf, type PackedForm, packedParts } from '../quantization/packedWeight';
 
 /** What a graph wants from its adapters beyond the model. */
 export interface AdapterEnvironment {
@@ -39,11 +39,16 @@ export interface ExtraLoss {
   coefficient: number;
 }
 
+/** The form of every weight that lies in four bits, by the checkpoint tensor's name. */
+export type PackedWeights = ReadonlyMap<string, PackedForm>;
+
 /** Implements Forward for a graph under construction; base weights become graph inputs when they are first used. */
 export class ForwardPass implements Forward {
   readonly #modules: ReadonlyMap<string, Module>;
   readonly #shapes: ReadonlyMap<string, readonly number[]>;
   readonly #weights = new Map<string, Value>();
+  /** Parts of weights in four bits: codes, block sizes. */
+  readonly #parts = new Map<string, Value>();
   readonly #scalars = new Map<string, Value>();
 
   constructor(
@@ -54,14 +59,20 @@ export class ForwardPass implements Forward {
     readonly positions: Value,
     private readonly attend: (f: Forward, call: AttentionCall) => Value,
     private readonly adapters?: AdapterEnvironment,
-    private readonly weightType: DType = 'float32',
+    /** Weights that lie in four bits, by name. */
+    private readonly packed: PackedWeights = new Map(),
   ) {
     this.#modules = new Map(model.modules.map((module) => [module.path, module]));
     this.#shapes = new Map(modelTensors(model).map((tensor) => [tensor.name, tensor.shape]));
   }
 
-  /** Names of the checkpoint tensors that the graph takes as inputs. */
+  /** Names of the checkpoint tensors, and of their parts, that the graph takes as inputs. */
   get baseInputs(): string[] {
+    return [...this.#weights.keys(), ...this.#parts.keys()];
+  }
+
+  /** Those among them that lie in the compute type. */
+  get storedInputs(): string[] {
     return [...this.#weights.keys()];
   }
 
@@ -128,7 +139,7 @@ export class ForwardPass implements Forward {
       },
       base: (input) => base(input, true),
       product: (input) => base(input, false),
-      weight: () => this.#parameter(module.path, 'weight', module.weight),
+      weight: () => this.#weight(module),
       bias: () =>
         'bias' in module && module.bias
           ? this.#parameter(module.path, 'bias', `${module.path}.bias`)
@@ -143,9 +154,49 @@ export class ForwardPass implements Forward {
   }
 
   #product(module: LinearModule, x: Value, biased: boolean): Value {
-    const weight = this.#parameter(module.path, 'weight', module.weight);
     const c = biased && module.bias ? this.#parameter(module.path, 'bias', `${module.path}.bias`) : undefined;
+    const form = this.#packedForm(module);
+    if (form) return this.b.gemm(x, this.#unpacked(module.weight, form, false), { transB: true, c });
+    const weight = this.#parameter(module.path, 'weight', module.weight);
     return this.b.gemm(x, weight, { transB: module.kind === 'linear', c });
+  }
+
+  /** The module's weight as the checkpoint has it. */
+  #weight(module: LinearModule | EmbeddingModule): Value {
+    const form = this.#packedForm(module);
+    if (form) return this.#unpacked(module.weight, form, form.transposed);
+    return this.#parameter(module.path, 'weight', module.weight);
+  }
+
+  /** The form of a weight in four bits, unless another trains in its place. */
+  #packedForm(module: LinearModule | EmbeddingModule): PackedForm | undefined {
+    if (this.adapters?.plan.replaced.has(`${module.path}.weight`)) return undefined;
+    return this.packed.get(module.weight);
+  }
+
+  /** The values of a weight in four bits, [out, in] or [in, out]; the backward pass makes them again. */
+  #unpacked(tensor: string, form: PackedForm, transposed: boolean): Value {
+    const { b } = this;
+    const [codes, sizes, ...nested] = packedParts(form).map(({ suffix, dtype, shape }) => {
+      const name = `${tensor}${suffix}`;
+      let part = this.#parts.get(name);
+      if (!part) {
+        part = b.input(name, dtype, shape);
+        this.#parts.set(name, part);
+      }
+      return part;
+    }) as [Value, Value, ...Value[]];
+    return b.keeping('never', () => {
+      const blocks = blocksOf(form);
+      const absmax = form.doubleQuant ? b.op('DequantizeSizes', [sizes, ...nested], { blocks }) : sizes;
+      return b.op('DequantizeWeight', [codes, absmax], {
+        out_features: form.outFeatures,
+        in_features: form.inFeatures,
+        block_size: form.blockSize,
+        quant_type: form.quantType,
+        transposed: transposed ? 1 : 0,
+      });
+    });
   }
 
   /** A base parameter: what trains in its place, or the checkpoint's tensor. */
@@ -156,7 +207,7 @@ export class ForwardPass implements Forward {
     if (!value) {
       const shape = this.#shapes.get(tensor);
       invariant(shape, `${tensor} is a tensor of the model`);
-      value = this.b.input(tensor, this.weightType, shape);
+      value = this.b.input(tensor, 'float32', shape);
       this.#weights.set(tensor, value);
     }
     return value;

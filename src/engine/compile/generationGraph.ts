@@ -8,7 +8,7 @@ import type { Precision } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import { CachedAttention, type CachePort } from '../models/cachedAttention';
 import type { Rotary } from '../models/rotary';
-import { ForwardPass } from './forward';
+import { ForwardPass, type PackedWeights } from './forward';
 
 export interface GenerationGraphOptions {
   model: Model;
@@ -19,6 +19,8 @@ export interface GenerationGraphOptions {
   capacity: number;
   /** Default: fp32. */
   precision?: Precision;
+  /** Base weights in four bits. Default: none. */
+  packed?: PackedWeights;
   /** Adapter slots, or a method in its own form; `trained` adds its tensors to the graph's inputs. */
   adapters?: { plan: AdapterPlan; trained: (b: GraphBuilder) => ReadonlyMap<string, Value> };
 }
@@ -52,13 +54,14 @@ export function generationGraph(o: GenerationGraphOptions): GenerationGraph {
     positions,
     (forward, call) => attention.apply(forward, call),
     adapters,
+    o.packed,
   );
   const hidden = model.forward(f, b.reshape(ids, [rows * length]));
   const ends =
     length === 1 ? hidden : b.op('Gather', [hidden, b.input('last_row', 'int64', [rows])], { axis: 0 });
   const logits = f.linear(model.head.path, ends);
   // Whole parameters that adapters put in the base's place lie as the base does.
-  const stored = [...f.baseInputs, ...(o.adapters?.plan.replaced.values() ?? [])];
+  const stored = [...f.storedInputs, ...(o.adapters?.plan.replaced.values() ?? [])];
   const built = b.finish([{ name: 'logits', value: logits }, ...attention.outputs]);
   const graph = finish(built, o.precision, stored);
   return { graph, baseInputs: f.baseInputs, cache: attention.ports, fedRotary: attention.fedRotary };

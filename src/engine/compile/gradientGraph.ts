@@ -13,7 +13,7 @@ import type { Model } from '../models/architecture';
 import type { AttentionBuilder } from '../models/attention';
 import { fullAttention } from '../models/attentions';
 import { dropoutPoolLength, PooledDropout } from './dropout';
-import { type ExtraLoss, ForwardPass } from './forward';
+import { type ExtraLoss, ForwardPass, type PackedWeights } from './forward';
 import { chunkedLoss } from './loss';
 import { type Slab, slabGradients, slabViews } from './slabs';
 
@@ -35,6 +35,8 @@ export interface GradientGraphOptions {
   attention?: AttentionBuilder;
   /** Default: fp32. */
   precision?: Precision;
+  /** Base weights in four bits. Default: none. */
+  packed?: PackedWeights;
 }
 
 /**
@@ -78,6 +80,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
       dropout,
       losses,
     },
+    o.packed,
   );
 
   const hidden = o.model.forward(f, b.reshape(ids, [tokens]));
@@ -117,7 +120,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
     outputs.push({ name: `${slab.name}.gradient.next`, value: accumulated(b, slab, flat[i]!, carry) });
   }
 
-  const graph = finish(b.finish(outputs), o.precision, f.baseInputs);
+  const graph = finish(b.finish(outputs), o.precision, f.storedInputs);
   if (o.accumulate) {
     verifyInPlace(
       graph,

@@ -9,7 +9,7 @@ import { finish } from '../graph/passes/finish';
 import type { Precision } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import { TrainingAttention } from '../models/attention';
-import { ForwardPass } from './forward';
+import { ForwardPass, type PackedWeights } from './forward';
 
 export interface ObservationGraphOptions {
   model: Model;
@@ -20,6 +20,8 @@ export interface ObservationGraphOptions {
   packing: boolean;
   /** Default: fp32. */
   precision?: Precision;
+  /** Base weights in four bits. Default: none. */
+  packed?: PackedWeights;
 }
 
 export interface ObservationProgram {
@@ -55,12 +57,13 @@ export function observationGraph(o: ObservationGraphOptions): ObservationProgram
     positions,
     (forward, call) => attention.apply(forward, call),
     { plan, trained: new Map(), training: false },
+    o.packed,
   );
   const hidden = o.model.forward(f, b.reshape(ids, [tokens]));
   if (plan.sites.has(o.model.head.path)) f.linear(o.model.head.path, hidden);
   const outputs = [...seen].map(([value, paths], i) => ({ name: `input.${i}`, value, paths }));
   const built = b.finish(outputs.map(({ name, value }) => ({ name, value })));
-  const graph = finish(built, o.precision, f.baseInputs);
+  const graph = finish(built, o.precision, f.storedInputs);
   const used = new Set(graph.inputs.map(({ name }) => name));
   return {
     graph,

@@ -65,6 +65,7 @@ export class Evaluator {
         packing,
         result,
         precision: weights.precision,
+        packed: weights.packed,
       });
       const shared = new Map([...(parameters?.bindings ?? []), ...(await loadBase(baseInputs, weights))]);
       return Program.open(runtime, graph, shared);

@@ -26,7 +26,7 @@ export class Observer {
     private readonly o: {
       runtime: Runtime;
       model: Model;
-      weights: Pick<BaseWeights, 'tensor' | 'precision'>;
+      weights: Pick<BaseWeights, 'tensor' | 'precision' | 'packed'>;
       packing: boolean;
     },
   ) {}
@@ -44,6 +44,7 @@ export class Observer {
         length,
         packing,
         precision: weights.precision,
+        packed: weights.packed,
       });
       const shared = new Map(await loadBase(compiled.baseInputs, weights));
       return { program: await Program.open(runtime, compiled.graph, shared), outputs: compiled.outputs };

@@ -13,7 +13,7 @@ import { AdapterMount } from './adapterMount';
 export interface StepperOptions {
   runtime: Runtime;
   model: Model;
-  weights: Pick<BaseWeights, 'tensor' | 'precision' | 'fromValues'>;
+  weights: Pick<BaseWeights, 'tensor' | 'precision' | 'fromValues' | 'packed'>;
   /** The state of a training run, bound as it is, in place of adapters from files. */
   live?: Parameters;
 }
@@ -132,6 +132,7 @@ export class Stepper {
       length,
       capacity,
       precision: weights.precision,
+      packed: weights.packed,
       adapters: this.#mount.forGraph,
     });
     const shared = new Map([...(await loadBase(baseInputs, weights)), ...(await this.#mount.bindings())]);

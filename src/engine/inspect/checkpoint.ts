@@ -2,11 +2,12 @@
 import { readdir } from 'node:fs/promises';
 import type { Problem } from '../../protocol/errors';
 import type { InspectedTensor, InspectResult } from '../../protocol/trainer';
+import { baseTensors } from '../checkpoint/baseTensors';
 import { findNonFinite } from '../checkpoint/finite';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
 import { readTensor, type TensorRef } from '../checkpoint/safetensors';
 import { shownName } from '../checkpoint/safetensorsHeader';
-import { resolveNames, verifyTensors } from '../checkpoint/verify';
+import { resolveNames } from '../checkpoint/verify';
 import { elements } from '../dtype';
 import { UserError } from '../errors';
 import { type Model, modelTensors } from '../models/architecture';
@@ -22,7 +23,7 @@ export async function inspectCheckpoint(path: string): Promise<InspectResult> {
   const checkpoint = await openCheckpoint(path);
   const problems: Problem[] = [];
   const model = collecting(problems, checkpoint, () => modelFromConfig(checkpoint.config));
-  if (model) collecting(problems, checkpoint, () => compare(checkpoint, model));
+  if (model) collecting(problems, checkpoint, () => baseTensors(checkpoint, model));
   const names = await readdir(checkpoint.folder);
   if (!names.includes('tokenizer.json')) {
     problems.push({
@@ -78,14 +79,6 @@ function collecting<T>(problems: Problem[], { folder }: Checkpoint, check: () =>
     problems.push(...(error.problems.length > 0 ? error.problems : [{ where: folder, message, remedy }]));
     return undefined;
   }
-}
-
-function compare(checkpoint: Checkpoint, model: Model): void {
-  const expected = modelTensors(model);
-  const tensors = resolveNames(checkpoint.tensors, expected, model.basePrefix);
-  verifyTensors({ ...checkpoint, tensors }, expected, {
-    ignorable: (name) => model.ignorable.test(name) || (model.tied && name === 'lm_head.weight'),
-  });
 }
 
 /** Parameters by the kind of module that uses them; a tied head counts with the embeddings. */

@@ -3,7 +3,7 @@
 import type { AdapterSettings } from '../adapters/settings';
 import type { Site } from '../adapters/variant';
 import type { Batch } from '../data';
-import type { BaseWeights } from '../execution/baseWeights';
+import type { ChangeableWeights } from '../execution/baseWeights';
 import { Observer } from '../execution/observer';
 import { IncrementalPca } from '../linalg/incrementalPca';
 import { type Matrix, matrix } from '../linalg/matrix';
@@ -14,7 +14,7 @@ import type { Runtime } from '../session';
 export interface CalibrationData {
   runtime: Runtime;
   model: Model;
-  weights: Pick<BaseWeights, 'values' | 'tensor' | 'replace' | 'precision'>;
+  weights: ChangeableWeights;
   packing: boolean;
   /** Batches of training data, from the first on; ends where the data ends. */
   batches(): Iterable<Batch>;

@@ -3,7 +3,7 @@
 import { convertedPlan, convertedValues } from '../adapters/convert';
 import type { LoadedAdapter } from '../adapters/loaded';
 import { planAdapter } from '../adapters/plan';
-import type { BaseWeights } from '../execution/baseWeights';
+import type { BaseWeights, ChangeableWeights } from '../execution/baseWeights';
 import type { Model } from '../models/architecture';
 import type { Runtime } from '../session';
 import { prepareStart } from './start';
@@ -52,11 +52,13 @@ export async function fittedAdapter(
 }
 
 /** The same weights, of which nothing is replaced. */
-function withoutChange(
-  weights: BaseWeights,
-): Pick<BaseWeights, 'values' | 'tensor' | 'replace' | 'precision'> {
+function withoutChange(weights: BaseWeights): ChangeableWeights {
   return {
+    original: (name) => weights.original(name),
+    // The starts of PEFT's files are those of whole weights.
+    packed: new Map(),
     precision: weights.precision,
+    replacePacked: () => {},
     values: (name) => weights.values(name),
     tensor: (name) => weights.tensor(name),
     replace: () => {},

@@ -2,11 +2,12 @@
 import { createHash } from 'node:crypto';
 import type { Recipe } from '../../protocol/recipe';
 import type { EngineHost } from '../../protocol/trainer';
-import { planWithEarlier } from '../adapters/earlier';
 import { baseConfigFile } from '../adapters/baseConfig';
+import { planWithEarlier } from '../adapters/earlier';
 import { withLoraPlusRates } from '../adapters/loraPlus';
 import { baseConfigName } from '../adapters/peftFile';
 import type { AdapterPlan } from '../adapters/plan';
+import { baseTensors } from '../checkpoint/baseTensors';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
 import {
   type BatchOptions,
@@ -17,7 +18,6 @@ import {
   type Tokenizer,
 } from '../data';
 import { dataOptions } from '../data/recipeOptions';
-import { tensorsOf } from '../execution/baseWeights';
 import type { Model } from '../models/architecture';
 import { attentionOf } from '../models/attentions';
 import { modelOfRecipe } from '../models/stretchedPositions';
@@ -42,7 +42,7 @@ export async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inpu
   const checkpoint = await openCheckpoint(recipe.model);
   const { model, config, stretched, notes } = modelOfRecipe(checkpoint.config, recipe);
   attentionOf(recipe, model);
-  tensorsOf(checkpoint, model);
+  baseTensors(checkpoint, model);
   const plan = withLoraPlusRates(await planWithEarlier(model, recipe), recipe);
   const tokenizer = await loadTokenizer(checkpoint.folder);
   report('tokenizing', 'Reading and tokenizing the data');

@@ -14,8 +14,9 @@ import { readSafetensors, readTensor } from '../checkpoint/safetensors';
 import { AdapterError, invariant } from '../errors';
 import { WeightUpdater } from '../execution/weightUpdater';
 import { isJsonObject, readJsonObject } from '../files/json';
-import { type Matrix, matrix, scaleRows, transposed } from '../linalg/matrix';
+import { type Matrix, matrix, scaleRows } from '../linalg/matrix';
 import { Products } from '../linalg/products';
+import type { PackedWeight } from '../quantization/packedWeight';
 import { hashText } from '../random';
 import {
   type CalibrationData,
@@ -184,7 +185,7 @@ class BaseChanger {
 
   /** The module's weight as [out, in]. */
   async weight({ module, inFeatures, outFeatures }: Site): Promise<Matrix> {
-    const values = await this.o.weights.values(module.weight);
+    const values = await this.o.weights.original(module.weight);
     const stored =
       module.kind === 'conv1d'
         ? matrix(inFeatures, outFeatures, values)
@@ -195,16 +196,15 @@ class BaseChanger {
   /** W − s·B·A, from the checkpoint's values; the same bits for the same factors. */
   async subtract(site: Site, { a, b }: Pick<SiteStart, 'a' | 'b'>, scaling: number): Promise<void> {
     const { inFeatures, outFeatures, module } = site;
-    const values = (await this.o.weights.values(module.weight)).slice();
+    const values = (await this.o.weights.original(module.weight)).slice();
     const form = { rank: site.r, a, b: b.map((value) => -scaling * value) };
     const transposedToo = module.kind === 'conv1d';
     await this.#updater.add(values, { form, inFeatures, outFeatures, transposed: transposedToo });
     this.o.weights.replace(module.weight, values);
   }
 
-  put({ module }: Site, weight: Matrix): void {
-    const stored = module.kind === 'conv1d' ? transposed(weight) : weight;
-    this.o.weights.replace(module.weight, stored.data);
+  put({ module }: Site, weight: PackedWeight): void {
+    this.o.weights.replacePacked(module.weight, weight);
   }
 
   release(): void {
@@ -261,6 +261,7 @@ class Starter {
     const { settings } = o.plan;
     o.onProgress(`Start values of ${site.path}`);
     const scaling = loraScaling(site, settings);
+    const packed = o.weights.packed.get(site.module.weight);
     const start = await this.method.start({
       products: this.products,
       site,
@@ -268,6 +269,7 @@ class Starter {
       weight: await this.base.weight(site),
       seed: (o.seed ^ hashText(site.path)) >>> 0,
       settings,
+      ...(packed ? { packed } : {}),
       ...seen,
     });
     const [a, b] = factorNames(site);
@@ -278,8 +280,8 @@ class Starter {
     return async () => {
       if (this.method.base === 'residual') await this.base.subtract(site, start, scaling);
       else if (this.method.base === 'replaced') {
-        invariant(start.weight, 'a start that replaces the base gives it');
-        this.base.put(site, start.weight);
+        invariant(start.packed, 'a start that replaces the base gives it');
+        this.base.put(site, start.packed);
       }
     };
   }

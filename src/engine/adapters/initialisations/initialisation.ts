@@ -4,6 +4,7 @@ import type { JsonObject } from '../../files/json';
 import type { Matrix } from '../../linalg/matrix';
 import type { Products } from '../../linalg/products';
 import type { SvdReport } from '../../linalg/svd';
+import type { PackedForm, PackedWeight } from '../../quantization/packedWeight';
 import type { Random } from '../../random';
 import type { CatalogueEntry } from '../../recipe/catalogue';
 import type { AdapterSettings } from '../settings';
@@ -50,8 +51,10 @@ export interface StartContext {
   site: Site;
   /** s: what the forward pass multiplies B·A by. */
   scaling: number;
-  /** [out, in] in fp32, whatever the checkpoint's layout. */
+  /** [out, in] in fp32, whatever the checkpoint's layout; never quantised by the run. */
   weight: Matrix;
+  /** Where the run holds the base in four bits: how. What a residual start leaves is quantised so. */
+  packed?: PackedForm;
   /** Of this module. */
   seed: number;
   settings: AdapterSettings;
@@ -66,7 +69,7 @@ export interface SiteStart {
   a: Float32Array;
   /** [out, r] */
   b: Float32Array;
-  /** [out, in]: the base from now on; for `replaced`. */
-  weight?: Matrix;
+  /** The base from now on; for `replaced`. */
+  packed?: PackedWeight;
   report?: SvdReport;
 }

@@ -3,10 +3,13 @@
 import { isJsonObject } from '../../files/json';
 import { matrix } from '../../linalg/matrix';
 import { exactSvd } from '../../linalg/svd';
-import { dequantizeNf4, quantizeNf4 } from '../../quantization/nf4';
+import { type PackedForm, packWeight, unpackWeight } from '../../quantization/packedWeight';
 import { padded } from './factors';
 import type { Initialisation } from './initialisation';
 import { kaiming } from './kaiming';
+
+/** What LoftQ quantises to where the run names nothing else, as in PEFT. */
+const usual = { quantType: 'nf4', blockSize: 64, doubleQuant: false } as const;
 
 export const loftq: Initialisation = {
   entry: {
@@ -40,14 +43,21 @@ export const loftq: Initialisation = {
     base: 'replaced',
     async start(context) {
       const { products, weight, site, seed, settings } = context;
+      const form: PackedForm = context.packed ?? {
+        ...usual,
+        outFeatures: weight.rows,
+        inFeatures: weight.columns,
+        transposed: site.module.kind === 'conv1d',
+      };
       const iterations = Number(settings.settings.loftq_iter ?? 1);
       let remaining = weight;
       for (let turn = 1; ; turn++) {
-        const quantised = matrix(weight.rows, weight.columns, dequantizeNf4(quantizeNf4(remaining.data)));
+        const packed = packWeight(remaining.data, form);
+        const quantised = unpackWeight(packed);
         const error = matrix(
           weight.rows,
           weight.columns,
-          weight.data.map((w, i) => w - quantised.data[i]!),
+          weight.data.map((w, i) => w - quantised[i]!),
         );
         const svd = await exactSvd(products, error, site.r, 'top', seed);
         const roots = svd.sigma.map(Math.sqrt);
@@ -62,7 +72,7 @@ export const loftq: Initialisation = {
           svd.vt.data.map((x, i) => x * roots[Math.floor(i / svd.vt.columns)]!),
         );
         if (turn === iterations) {
-          return { ...padded(context, a, b), weight: quantised, report: svd.report };
+          return { ...padded(context, a, b), packed, report: svd.report };
         }
         const correction = await products.multiply(b, a);
         remaining = matrix(
