@@ -209,6 +209,7 @@ export class Trainer {
         dropoutPool: this.#poolLength,
         ...(this.o.attention ? { attention: this.o.attention } : {}),
         precision: weights.precision,
+        packed: weights.packed,
       });
       const shared = new Map([
         ...this.state.gradientBindings(),
