@@ -111,6 +111,7 @@ export async function startServer(options = {}) {
     port,
     folder,
     logFile,
+    pid: child.pid,
     exited,
     /** A path as the page names it. */
     uri: (path) => `vscode-remote://localhost:${port}${path}`,
@@ -145,6 +146,8 @@ export async function startBrowser(folder, viewport = { width: 1280, height: 800
       '--disable-component-update',
       '--disable-sync',
       '--no-first-run',
+      // Nothing leaves this machine, whatever a page asks for.
+      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1',
     ],
   });
 }

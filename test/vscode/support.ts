@@ -2,8 +2,10 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import * as vscode from 'vscode';
+import { readEvents } from '../../src/engine/run/eventLog';
 import type { Api } from '../../src/extension/extension';
 import type { RunRecord } from '../../src/extension/runs/runRecord';
+import type { RunEvent } from '../../src/protocol/run';
 
 export const workspaceFolder = process.env.LORA_WORKSPACE!;
 
@@ -70,6 +72,11 @@ export async function startAndStep(api: Api, recipe: string, steps: number): Pro
   });
   remember(run.pid);
   return run;
+}
+
+/** The whole log of a run. */
+export function logOf({ folder }: RunRecord): RunEvent[] {
+  return folder === undefined ? [] : readEvents(join(folder, 'events.jsonl')).events;
 }
 
 /** A run in the state that one waits for. */

@@ -86,7 +86,7 @@ export function drawMemory(
               title: `${label} ${bytesText(amounts[key])}`,
               style: {
                 flex: `${amounts[key]} 0 0`,
-                background: `var(--lw-${key === 'saving' ? 'workspace' : key})`,
+                background: `var(--lw-${key})`,
               },
             }),
       ),
@@ -115,11 +115,7 @@ export function drawMemory(
           return el(
             'tr',
             {},
-            el(
-              'td',
-              { class: 'sw' },
-              el('i', { style: { background: `var(--lw-${key === 'saving' ? 'workspace' : key})` } }),
-            ),
+            el('td', { class: 'sw' }, el('i', { style: { background: `var(--lw-${key})` } })),
             el('td', {}, label),
             el('td', { class: 'nt' }, notes[key] ?? note),
             el('td', { class: 'num' }, quantity(amount, unit)),
@@ -199,8 +195,8 @@ export function drawNeeds(
     rows.push([
       'Steps',
       quantity(
-        integer(data.steps),
-        data.stepsPerEpoch === null ? '' : `${integer(data.stepsPerEpoch)} an epoch`,
+        `${integer(data.steps)}${data.stepsPerEpoch === null ? '' : ','}`,
+        data.stepsPerEpoch === null ? '' : `an epoch has ${integer(data.stepsPerEpoch)}`,
       ),
     ]);
   if (data !== null && data.steps !== null && data.stepsPerEpoch !== null)

@@ -10,12 +10,12 @@ const columns: readonly (readonly { group: SettingGroup; title: string }[])[] = 
   [
     { group: 'adapter', title: 'Adapter' },
     { group: 'optimization', title: 'Learning and batches' },
+    { group: 'memory', title: 'Memory' },
+    { group: 'model', title: 'Model' },
   ],
   [
     { group: 'data', title: 'Data' },
     { group: 'evaluation', title: 'Evaluation' },
-    { group: 'memory', title: 'Memory' },
-    { group: 'model', title: 'Model' },
     { group: 'run', title: 'Run' },
   ],
 ];

@@ -1,6 +1,7 @@
 // The page of a run: one for each run, brought to the front when it is opened again.
 import * as vscode from 'vscode';
 import type { Services } from '../services';
+import { tabIcon } from '../webviews/host';
 import { RunPage, runViewType } from '../webviews/runPage';
 import type { Panel } from './registry';
 
@@ -13,7 +14,7 @@ function attach(
   panel: vscode.WebviewPanel,
   services: Services,
 ): void {
-  panel.iconPath = vscode.Uri.joinPath(services.context.extensionUri, 'media', 'workbench.svg');
+  panel.iconPath = tabIcon(services);
   const page = new RunPage(id, compared, panel, services);
   pages.set(id, page);
   panel.onDidDispose(() => {

@@ -35,6 +35,13 @@ export function webviewOptions(services: Services): vscode.WebviewOptions & vsco
   };
 }
 
+/** Our icon in the colours of tabs. */
+export function tabIcon({ context }: Services): { light: vscode.Uri; dark: vscode.Uri } {
+  const file = (theme: string): vscode.Uri =>
+    vscode.Uri.joinPath(context.extensionUri, 'media', `workbench-${theme}.svg`);
+  return { light: file('light'), dark: file('dark') };
+}
+
 /** The page: no inline script, nothing from the network. */
 export function pageHtml(
   webview: vscode.Webview,

@@ -13,7 +13,7 @@ import { reportOf } from '../report';
 import type { Services } from '../services';
 import { formatLoss } from '../words';
 import type { AdapterItem } from '../workspace/items';
-import { type Channel, openChannel, pageHtml, webviewOptions } from './host';
+import { type Channel, openChannel, pageHtml, tabIcon, webviewOptions } from './host';
 
 const { l10n } = vscode;
 
@@ -83,7 +83,7 @@ export class PlaygroundPanel implements vscode.Disposable {
     private readonly services: Services,
   ) {
     const { webview } = panel;
-    panel.iconPath = vscode.Uri.joinPath(services.context.extensionUri, 'media', 'workbench.svg');
+    panel.iconPath = tabIcon(services);
     panel.onDidDispose(() => this.dispose());
     this.#channel = openChannel<PlaygroundContract>(webview, services, {
       say: (request) => this.#say(request),

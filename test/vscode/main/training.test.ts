@@ -7,7 +7,7 @@ import * as vscode from 'vscode';
 import { readEvents } from '../../../src/engine/run/eventLog';
 import type { Api } from '../../../src/extension/extension';
 import { isLive, type RunRecord } from '../../../src/extension/runs/runRecord';
-import { at, extension, isAlive, reaches, remember, startAndStep, until, uri } from '../support';
+import { at, extension, isAlive, logOf, reaches, remember, startAndStep, until, uri } from '../support';
 
 suite('training', () => {
   let api: Api;
@@ -27,7 +27,7 @@ suite('training', () => {
     const finished = await reaches(api, run.id, 'finished');
     assert.equal(finished.step, 6);
     assert.ok(Number.isFinite(finished.evalLoss));
-    const types = api.services.runs.events(run.id).map(({ type }) => type);
+    const types = logOf(run).map(({ type }) => type);
     assert.equal(types.filter((type) => type === 'step').length, 6);
     assert.equal(types.at(-1), 'finished');
     assert.ok(existsSync(at('runs/tiny/adapter/adapter_model.safetensors')));
@@ -48,9 +48,7 @@ suite('training', () => {
     const run = await startAndStep(api, 'long.lora.yaml', 2);
     await command('checkpointNow', run);
     await until('the checkpoint that was asked for', () =>
-      api.services.runs
-        .events(run.id)
-        .some((event) => event.type === 'checkpoint' && event.reason === 'asked'),
+      logOf(run).some((event) => event.type === 'checkpoint' && event.reason === 'asked'),
     );
     await command('pauseRun', run);
     const paused = await reaches(api, run.id, 'paused');
@@ -85,8 +83,7 @@ suite('training', () => {
       );
     });
     remember(run.pid);
-    const from = api.services.runs
-      .events(run.id)
+    const from = logOf(run)
       .filter((event) => event.type === 'run-started')
       .at(-1);
     assert.equal(from?.resumedFromStep, stopped.step);

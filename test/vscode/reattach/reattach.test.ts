@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { suite, test } from 'mocha';
 import * as vscode from 'vscode';
 import type { Api } from '../../../src/extension/extension';
-import { extension, isAlive, reaches, until, workspaceFolder } from '../support';
+import { extension, isAlive, logOf, reaches, until, workspaceFolder } from '../support';
 
 suite('a window that comes back', () => {
   let api: Api;
@@ -20,9 +20,7 @@ suite('a window that comes back', () => {
     assert.ok(isAlive(run.pid!));
     assert.ok(run.job !== undefined, 'it is attached as a job');
     await until('further steps', () => api.services.runs.get(run.id)!.step > run.step + 3);
-    const steps = api.services.runs
-      .events(run.id)
-      .flatMap((event) => (event.type === 'step' ? [event.step] : []));
+    const steps = logOf(run).flatMap((event) => (event.type === 'step' ? [event.step] : []));
     assert.deepEqual(
       steps,
       steps.map((_, i) => i + 1),

@@ -1,59 +1,76 @@
-// The adapter page in the real workbench: opens, fills in, answers the keyboard; large and broken files.
-import assert from 'node:assert/strict';
-import { axe } from './workbench.mjs';
+// The page of an adapter: fills in, answers the keyboard; large, sick and torn files.
+import { tabThrough } from './keyboard.mjs';
+import { until } from './workbench.mjs';
 
-/** @param out folder for pictures; undefined for none. */
-export async function checkAdapter(bench, out) {
+export async function checkAdapter(bench, t) {
   const { page } = bench;
-  const figures = {};
-  const shot = async (name) => out && bench.shot(out, name);
+  const show = (name) => bench.show(`adapters/${name}/adapter_model.safetensors`, 'loraWorkbench.adapter');
 
   await bench.open('adapters/learned/adapter_model.safetensors');
-  let frame = await bench.panel('.ad-heat');
+  await show('learned');
+  const frame = await bench.panel('.ad-heat');
   await frame.waitForFunction(() => document.querySelector('.ad-heat [role="gridcell"].q4') !== null);
   await frame.waitForFunction(() =>
     /%/.test(document.querySelector('.ad-view [aria-checked="true"]')?.textContent ?? ''),
   );
-  assert.equal(await frame.locator('.ad-heat [role="gridcell"]').count(), 112);
-  assert.match(await frame.locator('.ad-sum').innerText(), /112 of 112 modules changed/);
-  assert.equal(await frame.locator('.bc-bar').count(), 16);
+  t.check('every module has a cell', (await frame.locator('.ad-heat [role="gridcell"]').count()) === 112);
+  t.check('health', /112 of 112 modules changed/.test(await frame.locator('.ad-sum').innerText()));
+  t.check('singular values', (await frame.locator('.bc-bar').count()) === 16);
+  t.none('adapter: pictures, axe', await bench.surface('adapter', frame));
+
+  const walk = await tabThrough(bench, frame);
+  t.none(`Tab reaches every control of an adapter, ${walk.stops} stops`, walk.problems);
   await frame.locator('.ad-heat [aria-selected="true"]').focus();
-  const before = await frame.locator('.ad-module').innerText();
+  const module = () => frame.locator('.ad-module').innerText();
+  const before = await module();
   await page.keyboard.press('ArrowLeft');
-  assert.notEqual(await frame.locator('.ad-module').innerText(), before);
+  const left = await module();
   await page.keyboard.press('ArrowRight');
-  assert.equal(await frame.locator('.ad-module').innerText(), before);
-  for (const theme of ['light', 'hc', 'dark']) {
-    await bench.theme(theme);
-    await shot(`adapter-${theme}`);
-    const found = await axe(frame);
-    assert.deepEqual(found, [], `axe, ${theme}`);
-  }
-  await page.setViewportSize({ width: 900, height: 900 });
-  await page.waitForTimeout(400);
-  await shot('adapter-900');
-  await page.setViewportSize({ width: 1440, height: 900 });
+  t.check('arrows walk over the heat map', left !== before && (await module()) === before);
+  await frame.locator('.ad-view [aria-checked="true"]').focus();
+  await page.keyboard.press('ArrowRight');
+  await until('another view by arrow', async () =>
+    /ΔW/.test(await frame.locator('.ad-view [aria-checked="true"]').innerText()),
+  );
+  t.check('arrows choose what the map shows', true);
+  const filter = frame.locator('.ad-tensors vscode-text-field');
+  await filter.locator('input').fill('');
+  await filter.focus();
+  await page.keyboard.type('layers.3 down lora_B');
+  await until('the filter', async () =>
+    /^1 of 224/.test((await frame.locator('.ad-tensors .aside').innerText()).trim()),
+  );
+  t.check('tensors are filtered by words', true);
+  await bench.clear();
 
-  await bench.open('adapters/sick/adapter_model.safetensors');
-  frame = await bench.panel('.lw-page:has-text("adapters/sick") .ad-broken:not([hidden]) li');
-  await page.waitForTimeout(800);
-  assert.match(await frame.locator('.ad-broken').innerText(), /not|no finite/);
-  await shot('adapter-sick');
+  await show('sick');
+  const sick = await bench.panel('.lw-page:has-text("adapters/sick") .ad-broken:not([hidden]) li');
+  t.check(
+    'values that are not finite are named',
+    /not|no finite/.test(await sick.locator('.ad-broken').innerText()),
+  );
+  await until('modules that never moved', async () =>
+    /never moved|not finite/.test(await sick.locator('.ad-sum').innerText()),
+  );
+  await sick.waitForFunction(() => document.querySelectorAll('.ad-heat .waiting').length === 0);
+  t.none('sick adapter: pictures, axe', await bench.surface('adapter-sick', sick));
+  await bench.clear();
 
-  await bench.open('adapters/torn/adapter_model.safetensors');
-  frame = await bench.panel('.lw-page:has-text("adapters/torn") .ad-broken:not([hidden]) li');
-  await shot('adapter-torn');
+  await show('torn');
+  const torn = await bench.panel('.lw-page:has-text("adapters/torn") .ad-broken:not([hidden]) li');
+  t.none('torn adapter: pictures, axe', await bench.surface('adapter-torn', torn));
+  await bench.clear();
 
   const started = Date.now();
-  await bench.open('adapters/seven-b/adapter_model.safetensors');
-  frame = await bench.panel('.lw-page:has-text("adapters/seven-b") .ad-heat');
-  await frame.waitForFunction(() => document.querySelectorAll('.ad-heat [role="gridcell"]').length === 224);
-  figures['adapter of 160 MB: page with header facts, ms from the choice'] = Date.now() - started;
-  await shot('adapter-loading');
-  await frame.waitForFunction(() => document.querySelectorAll('.ad-heat .waiting').length === 0, undefined, {
+  await show('seven-b');
+  const large = await bench.panel('.lw-page:has-text("adapters/seven-b") .ad-heat');
+  await large.waitForFunction(() => document.querySelectorAll('.ad-heat [role="gridcell"]').length === 224);
+  t.note('160 MB: page with the facts of its head after', `${Date.now() - started} ms`);
+  await bench.shot('adapter-loading-dark', large);
+  await large.waitForFunction(() => document.querySelectorAll('.ad-heat .waiting').length === 0, undefined, {
     timeout: 60_000,
   });
-  figures['adapter of 160 MB: all modules, ms from the choice'] = Date.now() - started;
-  await shot('adapter-large');
-  return figures;
+  t.note('all modules after', `${Date.now() - started} ms`);
+  t.check('an adapter of 160 MB is shown whole', true);
+  await bench.shot('adapter-large-dark', large);
 }

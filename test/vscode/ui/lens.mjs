@@ -1,68 +1,90 @@
-// The page of a dataset in the real workbench: rows as tokens, settings, problems, a remedy into the recipe, a large file.
-import assert from 'node:assert/strict';
+// The page of a dataset: rows as tokens, settings, problems, a remedy into the recipe; CSV, JSON and Parquet; a large file.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { axe } from './workbench.mjs';
+import { tabThrough } from './keyboard.mjs';
+import { until } from './workbench.mjs';
 
-export async function checkLens(bench, out) {
-  const { page } = bench;
-  const figures = {};
-  const shot = async (name) => out && bench.shot(out, name);
-  const openLens = async (name) => {
-    await bench.command('LoRA Workbench: Open Dataset as the Model Sees It');
-    const choice = page.locator('.quick-input-list .monaco-list-row', { hasText: name }).first();
-    await choice.waitFor();
-    await page.waitForTimeout(300);
-    await choice.click();
-  };
-
-  await openLens('chat.jsonl');
+export async function checkLens(bench, t) {
+  const { page, workspace } = bench;
+  const show = (name) => bench.show(`data/${name}`, 'loraWorkbench.lens');
+  await bench.command('LoRA Workbench: Open Dataset as the Model Sees It');
+  await bench.choice('chat.jsonl').waitFor();
+  await page.keyboard.type('chat.jsonl');
+  await until(
+    'one choice',
+    async () => (await page.locator('.quick-input-list .monaco-list-row').count()) === 1,
+  );
+  await page.keyboard.press('Enter');
   let frame = await bench.panel('.ln-bar:has-text("chat.jsonl") ~ .ln-two .tk.trained');
   await frame.waitForFunction(() => document.querySelectorAll('.lw-problems li').length >= 4);
   const problems = await frame.locator('.lw-problems').innerText();
-  assert.match(problems, /lose/);
-  assert.match(problems, /roles/);
-  assert.match(problems, /cannot be used/);
-  assert.match(problems, /both training and evaluation/);
+  for (const word of [/lose/, /roles/, /cannot be used/, /both training and evaluation/])
+    t.check(`it finds: ${word.source}`, word.test(problems));
   await frame.waitForSelector('.tk.eos.trained');
-  await page.keyboard.press('Escape');
+  await until(
+    'all rows are read',
+    async () => (await frame.locator('.ln-hist vscode-progress-ring').count()) === 0,
+  );
   await frame.locator('.ln-toks .tk').first().focus();
   await page.keyboard.press('F8');
   await frame.waitForFunction(() => document.querySelector('#row').value === '4');
-  await frame.waitForTimeout(300);
-  await frame.locator('[data-row="3"] .tk.trained').nth(6).hover();
-  for (const theme of ['light', 'hc', 'dark']) {
-    await bench.theme(theme);
-    await shot(`lens-${theme}`);
-    assert.deepEqual(await axe(frame), [], `axe, ${theme}`);
-  }
-  await page.setViewportSize({ width: 900, height: 900 });
-  await page.waitForTimeout(400);
-  await shot('lens-900');
-  await page.setViewportSize({ width: 1440, height: 900 });
+  t.check('F8 goes to the next problem', true);
+  await frame.locator('[data-row="3"] .tk.trained').nth(6).focus();
+  await frame.locator('.lw-hover').waitFor();
+  t.check('a token tells what it is when it has the focus', true);
+  t.none('lens: pictures, axe', await bench.surface('lens', frame));
+  await frame.locator('[data-row="3"] .tk.trained').nth(6).focus();
+  await page.keyboard.press('Escape');
+  t.check('Escape closes it', (await frame.locator('.lw-hover').count()) === 0);
+  const walk = await tabThrough(bench, frame, 600);
+  t.none(`Tab reaches every control of the lens, ${walk.stops} stops`, walk.problems);
 
-  await frame.locator('.lw-problems .link', { hasText: 'Drop them' }).first().click();
+  await frame.locator('.lw-problems .link', { hasText: 'Drop them' }).first().focus();
+  await page.keyboard.press('Enter');
   await frame.waitForFunction(() => !/lose/.test(document.querySelector('.lw-problems').textContent));
-  await page.waitForTimeout(800);
-  const recipe = readFileSync(join(bench.workspace, 'chat.lora.yaml'), 'utf8');
-  assert.match(recipe, /^truncation: drop$/m);
-  assert.match(recipe, /^# Kept as it is\.$/m);
-  assert.match(recipe, /max_length: 128 {2}# tokens/);
+  const recipe = await until('the remedy is in the recipe', () => {
+    const text = readFileSync(join(workspace, 'chat.lora.yaml'), 'utf8');
+    return /^truncation: drop$/m.test(text) && text;
+  });
+  t.check(
+    'a remedy is written into the recipe, the rest stays',
+    /^# Kept as it is\.$/m.test(recipe) && /max_length: 128 {2}# tokens/.test(recipe),
+  );
+  await bench.clear();
 
-  await openLens('many.jsonl');
+  for (const [name, words] of [
+    ['pairs.csv', /square/],
+    ['pairs.json', /square/],
+    ['nested.parquet', /question/],
+  ]) {
+    await show(name);
+    frame = await bench.panel(`.ln-bar:has-text("${name}") ~ .ln-two .tk`);
+    const text = await until(`${name} as tokens`, async () => {
+      const all = await frame.locator('.ln-two').first().innerText();
+      return words.test(all.replaceAll(/\s/g, '')) && all;
+    });
+    const total = await until(`rows of ${name} are counted`, async () =>
+      /of (10|24)$/.exec((await frame.locator('.ln-step .muted').innerText()).trim()),
+    );
+    t.check(`${name} opens as tokens`, text !== '', total[0]);
+    await bench.shot(`lens-${name.split('.').at(-1)}-dark`, frame);
+    await bench.clear();
+  }
+
   const chosen = Date.now();
+  await show('many.jsonl');
   frame = await bench.panel('.ln-bar:has-text("many.jsonl") ~ .ln-two .tk');
   await frame.waitForFunction(() =>
     /100,000/.test(document.querySelector('.ln-step .muted')?.textContent ?? ''),
   );
-  figures['100,000 rows: rows as tokens and their count, ms after the choice'] = Date.now() - chosen;
-  await shot('lens-many');
+  t.note('100,000 rows: first rows and their number after', `${Date.now() - chosen} ms`);
   const jump = Date.now();
   await frame.locator('#row').evaluate((field) => {
     field.value = '99999';
     field.dispatchEvent(new Event('change'));
   });
   await frame.waitForSelector('[data-row="99998"] .tk');
-  figures['100,000 rows: to the end while it scans, ms'] = Date.now() - jump;
-  return figures;
+  t.check('100,000 rows: the end is one number away', true);
+  t.note('to the end while it reads', `${Date.now() - jump} ms`);
+  await bench.shot('lens-many-dark', frame);
 }

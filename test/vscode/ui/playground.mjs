@@ -1,15 +1,28 @@
-// The playground in the real workbench: a model is loaded once, both sides write, keys swap adapters, Stop stops.
-import assert from 'node:assert/strict';
-import { axe } from './workbench.mjs';
+// The playground: a model is loaded once, both sides write, keys swap adapters, Stop stops, a trainer that dies can be had again.
+import { tabThrough } from './keyboard.mjs';
+import { until } from './workbench.mjs';
 
-export async function checkPlayground(bench, out) {
+export async function checkPlayground(bench, t) {
   const { page } = bench;
-  const figures = {};
-  const shot = async (name) => out && bench.shot(out, name);
   await bench.command('LoRA Workbench: Try Adapter');
-  await page.locator('.quick-input-list .monaco-list-row', { hasText: 'fits-a' }).first().click();
+  await bench.choice('fits-a').waitFor();
+  await page.keyboard.type('fits-a');
+  await until(
+    'one choice',
+    async () => (await page.locator('.quick-input-list .monaco-list-row').count()) === 1,
+  );
+  await page.keyboard.press('Enter');
   const frame = await bench.panel('.pg-prompt textarea');
-  await frame.locator('textarea').fill('Say 4: ');
+  await until('the list of adapters', async () =>
+    (await frame.locator('.pg-list [aria-checked="true"]').innerText()).includes('fits-a'),
+  );
+  t.none('empty playground: pictures, axe', await bench.surface('playground-empty', frame));
+  t.check(
+    'the prompt has the focus',
+    await frame.evaluate(() => document.activeElement?.matches('textarea') ?? false),
+  );
+  await frame.locator('textarea').focus();
+  await page.keyboard.type('Say 4: ');
   await frame.locator('#max_new_tokens').evaluate((field) => {
     field.value = '40';
   });
@@ -19,25 +32,26 @@ export async function checkPlayground(bench, out) {
       timeout: 60_000,
     });
   await done();
-  assert.ok((await frame.locator('.pg-pane').nth(0).locator('.pk').count()) > 3);
+  t.check('both write', (await frame.locator('.pg-pane').nth(0).locator('.pk').count()) > 3);
   const first = await frame.locator('.pg-out').nth(1).innerText();
   const base = await frame.locator('.pg-out').nth(0).innerText();
-  await frame.locator('.pg-pane').nth(1).locator('.pk').nth(2).hover();
+  await frame.locator('.pg-pane').nth(1).locator('.pk').first().focus();
+  await page.keyboard.press('ArrowRight');
   await frame.waitForSelector('.pg-alt');
-  for (const theme of ['light', 'hc', 'dark']) {
-    await bench.theme(theme);
-    await shot(`playground-${theme}`);
-    assert.deepEqual(await axe(frame), [], `axe, ${theme}`);
-  }
-  await page.setViewportSize({ width: 900, height: 900 });
-  await page.waitForTimeout(400);
-  await shot('playground-900');
-  await page.setViewportSize({ width: 1440, height: 900 });
+  t.check('alternatives of a token by key', true);
+  t.none('playground: pictures, axe', await bench.surface('playground', frame));
+  await frame.locator('.pg-pane').nth(1).locator('.pk[tabindex="0"]').focus();
+  await frame.waitForSelector('.pg-alt');
+  await page.keyboard.press('Escape');
+  t.check('Escape closes them', (await frame.locator('.pg-alt').count()) === 0);
+  const walk = await tabThrough(bench, frame);
+  t.none(`Tab reaches every control of the playground, ${walk.stops} stops`, walk.problems);
+
   await frame.locator('.pg-list [aria-checked="true"]').focus();
   const started = Date.now();
   const other = frame.locator('.pg-list li', { hasText: 'fits-b' });
   await page.keyboard.press(await other.locator('kbd').innerText());
-  assert.equal(await other.getAttribute('aria-checked'), 'true');
+  t.check('a number swaps the adapter', (await other.getAttribute('aria-checked')) === 'true');
   await frame.waitForFunction(
     (before) =>
       document.querySelectorAll('.pg-end').length === 2 &&
@@ -45,9 +59,48 @@ export async function checkPlayground(bench, out) {
     first,
     { timeout: 60_000 },
   );
-  figures['playground: another adapter, 40 tokens, ms from the key'] = Date.now() - started;
-  assert.equal(await frame.locator('.pg-out').nth(0).innerText(), base);
-  assert.match(await frame.locator('.pg-memory').innerText(), /loaded once/);
-  await shot('playground-swapped');
-  return figures;
+  t.note('another adapter, 40 tokens after', `${Date.now() - started} ms`);
+  t.check('the base stands as it was', (await frame.locator('.pg-out').nth(0).innerText()) === base);
+  t.check('the base is loaded once', /loaded once/.test(await frame.locator('.pg-memory').innerText()));
+
+  // Stop by key in the middle of a long text.
+  await frame.locator('#max_new_tokens').evaluate((field) => {
+    field.value = '200';
+  });
+  await frame.locator('textarea').fill('Say 9: ');
+  await frame.locator('textarea').focus();
+  await page.keyboard.press('Control+Enter');
+  await frame.waitForFunction(() => document.querySelectorAll('.pg-pane:first-child .pk').length > 2);
+  await page.keyboard.press('Escape');
+  await until(
+    'it stops',
+    async () =>
+      (await frame.locator('.pg-prompt vscode-button[disabled]', { hasText: 'Stop' }).count()) === 1,
+  );
+  t.check(
+    'Escape stops what is being written',
+    /stopped|length reached|end of text/.test(await frame.locator('.pg-out').nth(0).innerText()),
+  );
+
+  // The trainer dies between two prompts, as where memory runs out.
+  const trainers = bench.processes('trainer.js').filter(({ command }) => !command.includes('--detached'));
+  t.check('one process holds the model', trainers.length === 1, `${trainers.length}`);
+  const text = await frame.locator('.pg-out').nth(0).innerText();
+  for (const { pid } of trainers) process.kill(pid, 'SIGKILL');
+  await until(
+    'the process is gone',
+    () => bench.processes('trainer.js').filter(({ command }) => !command.includes('--detached')).length === 0,
+  );
+  await frame.locator('.pg-memory .link', { hasText: 'again' }).waitFor();
+  t.check(
+    'a trainer that died is told, and the text stays',
+    (await frame.locator('.pg-out').nth(0).innerText()) === text,
+  );
+  t.none('disconnected playground: pictures, axe', await bench.surface('playground-disconnected', frame));
+  await frame.locator('.pg-memory .link').click();
+  await done();
+  t.check(
+    'and the model can be had again',
+    /loaded once/.test(await frame.locator('.pg-memory').innerText()),
+  );
 }

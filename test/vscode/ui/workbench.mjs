@@ -1,45 +1,51 @@
-// Drives the extension in the browser-based VS Code for the checks in this folder: a fresh workspace, one page, panels found
-// by what stands in them, pictures in every theme.
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+// Drives the extension in the browser-based VS Code for the checks in this folder: one server, one page, panels found by what
+// stands in them, pictures in every theme. Nothing sleeps: each wait is for something that can be seen.
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../../../scripts/setup.mjs';
 import { developExtensions, startBrowser, startServer } from '../../../scripts/vscode/server.mjs';
 
+/** Themes by their setting, and the class that the workbench has in them. */
 export const themes = {
-  dark: 'Default Dark Modern',
-  light: 'Default Light Modern',
-  hc: 'Default High Contrast',
+  dark: ['Default Dark Modern', 'vs-dark', 'vscode-dark'],
+  light: ['Default Light Modern', 'vs', 'vscode-light'],
+  hc: ['Default High Contrast', 'hc-black', 'vscode-high-contrast'],
+  'hc-light': ['Default High Contrast Light', 'hc-light', 'vscode-high-contrast-light'],
 };
+const wide = { width: 1440, height: 900 };
 
-/** As the theme picker names them. */
-const labels = { dark: 'Dark Modern', light: 'Light Modern', hc: 'Dark High Contrast' };
+/** Waits until `get` gives something true, and returns it. */
+export async function until(what, get, timeout = 30_000) {
+  for (const end = Date.now() + timeout; ; ) {
+    const value = await get();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`Never: ${what}.`);
+    await new Promise((resume) => setTimeout(resume, 50));
+  }
+}
 
-/** Opens the test workspace. `settings` are added to the user's; `prepare(folder)` may add files. */
-export async function openWorkbench({
-  settings = {},
-  prepare,
-  viewport = { width: 1440, height: 900 },
-} = {}) {
-  const scratch = mkdtempSync(join(tmpdir(), 'lwui-'));
-  const workspace = join(scratch, 'workspace');
-  const made = spawnSync(process.execPath, [join(root, 'build/vscode/makeWorkspace.js'), workspace], {
-    cwd: root,
-    stdio: 'inherit',
-  });
-  if (made.status !== 0) throw new Error('The test workspace was not made.');
-  await prepare?.(workspace);
-  const userData = join(scratch, 'user');
+/**
+ * Opens a workspace, or an empty window. `scratch` holds what the server keeps; `shots` is the folder for pictures. With
+ * `extensions`, a folder of installed ones, those are tried; otherwise the project as it stands.
+ */
+export async function openWorkbench({ workspace, scratch, shots, settings = {}, extensions }) {
+  const portFile = join(scratch, 'driver');
   const all = {
     'workbench.editorAssociations': { '*.lora.yaml': 'loraWorkbench.configure' },
     'security.workspace.trust.startupPrompt': 'never',
-    'workbench.colorTheme': themes.dark,
+    'workbench.colorTheme': themes.dark[0],
+    'workbench.reduceMotion': 'on',
+    'editor.cursorBlinking': 'solid',
+    'files.simpleDialog.enable': true,
     ...settings,
   };
-  const server = await startServer({ userData, settings: all });
-  const browser = await startBrowser(server.folder, viewport);
+  const server = await startServer({
+    userData: join(scratch, 'user'),
+    settings: all,
+    env: { LORA_UI_DRIVER: portFile },
+    ...(extensions === undefined ? {} : { extensions }),
+  });
+  const browser = await startBrowser(server.folder, wide);
   const page = browser.pages()[0] ?? (await browser.newPage());
   const errors = [];
   const outside = [];
@@ -49,94 +55,236 @@ export async function openWorkbench({
   page.on('pageerror', (error) => errors.push(String(error)));
   page.on('request', (request) => {
     const { hostname, protocol } = new URL(request.url());
-    if (/^(https?|wss?):$/.test(protocol) && !/(^|\.)localhost$|^127\.0\.0\.1$/.test(hostname))
-      outside.push(request.url());
+    if (!/^(https?|wss?):$/.test(protocol) || /(^|\.)localhost$|^127\.0\.0\.1$/.test(hostname)) return;
+    // A panel's own files have an address of this kind; the browser's service worker answers for them, no network does.
+    if (hostname.endsWith('.vscode-resource.vscode-cdn.net')) return;
+    outside.push([request.url(), request.isNavigationRequest() ? null : request.frame()]);
   });
-  await developExtensions(page, server, [root]);
-  await page.goto(server.workbench(workspace));
-  await page.waitForSelector('.monaco-workbench .part.statusbar', { timeout: 60_000 });
+  const driver = join(root, 'test/vscode/ui/driver');
+  await developExtensions(page, server, extensions === undefined ? [root, driver] : [driver]);
 
-  return {
+  const ask = async (what, content = {}) => {
+    const port = readFileSync(portFile, 'utf8');
+    const response = await fetch(`http://127.0.0.1:${port}/`, {
+      method: 'POST',
+      body: JSON.stringify({ what, ...content }),
+    });
+    const { result, error } = await response.json();
+    if (error !== undefined) throw new Error(`${what}: ${error}`);
+    return result;
+  };
+  const listening = () => ask('ping').catch(() => false);
+
+  const bench = {
     page,
     workspace,
-    /** Console errors that come from our panels. */
-    ourErrors: () =>
-      errors.filter((text) => /lora-workbench|dist\/webview|Content Security Policy/i.test(text)),
-    /** Requests of the panels that left this machine. */
-    outside: () => outside.filter((url) => !/vscode-cdn|microsoft|open-vsx|visualstudio/.test(url)),
-    async close() {
-      await browser.close().catch(() => {});
-      await server.stop();
-      rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
+    server,
+    shots,
+    ask,
+    theme: 'dark',
+    /** Console errors and faults that come from our panels, since the last look. */
+    takeErrors: () =>
+      errors
+        .splice(0)
+        .filter((text) => /lora-workbench|dist\/webview|vscode-resource|Content Security Policy/i.test(text)),
+    /** Requests of the panels that left this machine; the editor's own frame is the editor's. */
+    outside: () => outside.filter(([, frame]) => frame !== page.mainFrame()).map(([url]) => url),
+
+    /** Opens a folder in this window. A start that hangs is tried again. */
+    async openFolder(folder) {
+      for (let attempt = 1; ; attempt++) {
+        rmSync(portFile, { force: true });
+        try {
+          await page.goto(server.workbench(folder));
+          await bench.started();
+          return;
+        } catch (cause) {
+          if (attempt === 3) throw cause;
+        }
+      }
     },
-    /** Runs a command by its title. */
+    /** Waits for a window that is starting. */
+    async started() {
+      await page.waitForSelector('.monaco-workbench .part.statusbar', { timeout: 40_000 });
+      await until('the extension host answers', listening, 40_000);
+    },
+    /** The window's own reload; the extension host is a new one afterwards. */
+    async reload() {
+      rmSync(portFile, { force: true });
+      await page.reload();
+      await bench.started();
+    },
+
+    /** Runs a command by its name in code, to get somewhere. */
+    run: (id, ...args) => ask('command', { id, args }),
+    setting: (key, value) => ask('setting', { key, value }),
+    /** Shows a file of the workspace, in an editor of ours or as text. */
+    show: (path, viewType = 'default') =>
+      ask('command', { id: 'vscode.openWith', args: [{ path: join(workspace, path) }, viewType] }),
+    /** Ends with an empty editor area and no widget open. */
+    async clear() {
+      await page.keyboard.press('Escape');
+      await ask('command', { id: 'workbench.action.revertAndCloseActiveEditor' }).catch(() => {});
+      for (let turn = 0; turn < 20 && (await ask('tabs')).some(({ isDirty }) => isDirty); turn++)
+        await ask('command', { id: 'workbench.action.revertAndCloseActiveEditor' });
+      await ask('command', { id: 'workbench.action.closeAllEditors' });
+      await ask('command', { id: 'notifications.clearAll' });
+    },
+
+    /** Types a command's title into the palette, and runs the entry that has exactly it. */
     async command(title) {
-      await page.keyboard.press('F1');
       const input = page.locator('.quick-input-widget input[type=text]');
+      await page.keyboard.press('F1');
       await input.waitFor();
       await input.fill(`>${title}`);
       // The best match need not be the first: "Open Run" is also the start of "Open Run Folder".
-      const rows = page.locator('.quick-input-list .monaco-list-row');
-      await rows.first().waitFor();
-      await page.waitForTimeout(400);
-      const names = await rows.evaluateAll((all) => all.map((one) => one.getAttribute('aria-label') ?? ''));
-      const exact = names.findIndex((name) => name === title || name.startsWith(`${title},`));
-      const row = rows.nth(Math.max(0, exact));
-      await row.waitFor();
-      await row.click();
+      const row = page.locator(
+        ['=', '^=']
+          .map((how, i) => `.quick-input-list .monaco-list-row[aria-label${how}"${title}${i ? ', ' : ''}"]`)
+          .join(', '),
+      );
+      await row.first().waitFor();
+      await row.first().click();
     },
-    /** Opens a file of the workspace by its name. */
+    /** Opens a file of the workspace by its name, as a person does. */
     async open(name) {
-      await page.keyboard.press('Control+P');
       const input = page.locator('.quick-input-widget input[type=text]');
+      await page.keyboard.press('Control+P');
       await input.waitFor();
       await input.fill(name);
-      await page
-        .locator('.quick-input-list .monaco-list-row', { hasText: name.split('/').at(-1) })
-        .first()
-        .waitFor();
-      await page.waitForTimeout(400);
-      await page.keyboard.press('Enter');
+      const file = name.split('/').at(-1);
+      const row = page.locator('.quick-input-list .monaco-list-row', { hasText: file });
+      await row.first().waitFor();
+      await row.first().click();
     },
+    /** An entry of an open list of choices. */
+    choice: (text) => page.locator('.quick-input-list .monaco-list-row', { hasText: text }).first(),
+
     /** The frame of the panel that holds a selector and is shown. */
-    async panel(selector, timeout = 30_000) {
-      for (const until = Date.now() + timeout; Date.now() < until; await page.waitForTimeout(100)) {
-        for (const frame of page.frames()) {
-          try {
-            const found = frame.locator(selector).first();
-            if ((await found.count()) > 0 && (await found.isVisible())) return frame;
-          } catch {
-            // The frame went away meanwhile.
+    panel: (selector, timeout = 30_000) =>
+      until(
+        `a panel shows ${selector}`,
+        async () => {
+          for (const frame of page.frames()) {
+            try {
+              if (frame === page.mainFrame() || !(await isShown(page, frame))) continue;
+              const found = frame.locator(selector).first();
+              if ((await found.count()) > 0 && (await found.isVisible())) return frame;
+            } catch {
+              // The frame went away meanwhile.
+            }
           }
+          return undefined;
+        },
+        timeout,
+      ),
+
+    /** Chooses a colour theme, and waits until the window and all panels wear it. */
+    async dress(name) {
+      const [setting, windowClass, panelClass] = themes[name];
+      if (bench.theme !== name) await bench.setting('workbench.colorTheme', setting);
+      bench.theme = name;
+      await page.waitForSelector(`.monaco-workbench.${windowClass}`);
+      await until(`panels are ${name}`, async () => {
+        for (const frame of page.frames()) {
+          if (frame.name() === '' || frame.childFrames().length > 0) continue;
+          const worn = await frame
+            .evaluate(
+              (wanted) => document.querySelector('#app') === null || document.body.classList.contains(wanted),
+              panelClass,
+            )
+            .catch(() => true);
+          if (!worn) return false;
         }
-      }
-      throw new Error(`No panel shows ${selector}.`);
+        return true;
+      });
     },
-    /** Chooses a colour theme as a person does; the settings' file is read only once. */
-    async theme(name) {
-      await this.command('Preferences: Color Theme');
-      const input = page.locator('.quick-input-widget input[type=text]');
-      await page.waitForTimeout(600);
-      await input.fill(labels[name]);
-      const row = page.locator('.quick-input-list .monaco-list-row', { hasText: labels[name] }).first();
-      await row.waitFor();
-      await row.click();
-      await page.waitForTimeout(1500);
+    /** Waits until what was asked for is painted, here and in a panel. */
+    async painted(frame = page.mainFrame()) {
+      const two = () =>
+        new Promise((resume) =>
+          requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(resume, 30))),
+        );
+      await page.evaluate(two);
+      await frame.evaluate(two).catch(() => {});
+      await page.evaluate(two);
     },
     /** A picture of the whole window. */
-    async shot(folder, name) {
-      mkdirSync(folder, { recursive: true });
-      await page.screenshot({ path: join(folder, `${name}.png`) });
+    async shot(name, frame) {
+      mkdirSync(shots, { recursive: true });
+      await bench.painted(frame);
+      await page.screenshot({ path: join(shots, `${name}.png`) });
+    },
+    /** Pictures of a surface in every theme and at 900 px; in a panel, axe looks at each. Gives what it found. */
+    async surface(name, frame) {
+      const found = [];
+      for (const theme of Object.keys(themes)) {
+        await bench.dress(theme);
+        await bench.shot(`${name}-${theme}`, frame);
+        if (frame !== undefined) found.push(...(await axe(frame)).map((one) => `${theme}: ${one}`));
+      }
+      await bench.dress('dark');
+      await bench.narrow(name, frame);
+      if (frame !== undefined) {
+        await page.setViewportSize({ width: 900, height: wide.height });
+        await bench.painted(frame);
+        found.push(...(await axe(frame)).map((one) => `900 px: ${one}`));
+        found.push(...(await overflows(frame)));
+        await page.setViewportSize(wide);
+        await bench.painted(frame);
+      }
+      return found;
+    },
+    async narrow(name, frame) {
+      await page.setViewportSize({ width: 900, height: wide.height });
+      await bench.shot(`${name}-900`, frame);
+      await page.setViewportSize(wide);
+      await bench.painted(frame);
+    },
+
+    /** Processes of ours under this server, by a word of their command line. */
+    processes: (word) => descendants(server.pid).filter(({ command }) => command.includes(word)),
+    async close() {
+      await browser.close().catch(() => {});
+      await server.stop();
     },
   };
+  await bench.openFolder(workspace);
+  return bench;
 }
+
+/** Whether a frame lies in a part of the page that is seen; pages that are behind others keep their frames. */
+async function isShown(page, frame) {
+  let outer = frame;
+  while (outer.parentFrame() !== null && outer.parentFrame() !== page.mainFrame())
+    outer = outer.parentFrame();
+  const element = await outer.frameElement();
+  return element.isVisible();
+}
+
+function descendants(ancestor) {
+  const all = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const parent = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${name}/status`, 'utf8'))[1]);
+        const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        return [{ pid: Number(name), parent, command }];
+      } catch {
+        return [];
+      }
+    });
+  const under = (one) =>
+    one !== undefined && (one.parent === ancestor || under(all.find(({ pid }) => pid === one.parent)));
+  return all.filter(under);
+}
+
+const axeSource = readFileSync(join(root, 'node_modules/axe-core/axe.min.js'), 'utf8');
 
 /** Serious and critical findings of axe-core in a panel. */
 export async function axe(frame) {
-  const require = createRequire(import.meta.url);
-  const source = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
   // Evaluated through the debugger, past the panel's own policy.
-  await frame.evaluate(source);
+  if (!(await frame.evaluate(() => 'axe' in globalThis))) await frame.evaluate(axeSource);
   const { violations } = await frame.evaluate(() =>
     globalThis.axe.run(document, { resultTypes: ['violations'], rules: { region: { enabled: false } } }),
   );
@@ -146,4 +294,19 @@ export async function axe(frame) {
       ({ id, impact, nodes }) =>
         `${impact} ${id}: ${nodes.map(({ html, target }) => `${target.join(' ')} ${html.slice(0, 120)}`).join(' | ')}`,
     );
+}
+
+/** Whether the page itself, or something in it that does not scroll, is wider than its place. */
+export async function overflows(frame) {
+  return frame.evaluate(() => {
+    const room = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= room) return [];
+    const widest = [...document.querySelectorAll('main *')]
+      .filter((one) => one.getBoundingClientRect().right > room + 1)
+      .slice(0, 3)
+      .map((one) => `${one.tagName.toLowerCase()}.${one.getAttribute('class') ?? ''}`);
+    return [
+      `wider than the window by ${document.documentElement.scrollWidth - room} px: ${widest.join(', ')}`,
+    ];
+  });
 }
