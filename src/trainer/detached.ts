@@ -6,7 +6,7 @@ import { EventLog } from '../engine/run/eventLog';
 import { RunLock } from '../engine/run/runLock';
 import { type JobEvent, type JobRequest, jobFiles } from '../protocol/job';
 import type { EngineApi, TrainerEvent } from '../protocol/trainer';
-import { tryDeviceLock } from './deviceLock';
+import { busyText, tryDeviceLock } from './deviceLock';
 import { reportOf } from './failure';
 import { Requests } from './requests';
 
@@ -45,7 +45,8 @@ export async function runJob(folder: string, train: EngineApi['train']): Promise
 
   try {
     const { params } = JSON.parse(readFileSync(join(folder, jobFiles.request), 'utf8')) as JobRequest;
-    const device = await waitForDevice(params.recipe.device, requests, (message) => say('waiting', message));
+    const { device: name, output_dir } = params.recipe;
+    const device = await waitForDevice(name, output_dir, requests, (message) => say('waiting', message));
     if (device === undefined) {
       write({ type: 'stopped', step: 0, checkpoint: null, result: null, time: new Date().toISOString() });
       return 0;
@@ -69,6 +70,7 @@ export async function runJob(folder: string, train: EngineApi['train']): Promise
 /** The device's lock as soon as it is free; undefined where the job was stopped meanwhile. */
 async function waitForDevice(
   device: string,
+  run: string,
   requests: Requests,
   tell: (message: string) => void,
 ): Promise<RunLock | undefined> {
@@ -76,10 +78,10 @@ async function waitForDevice(
   for (;;) {
     requests.poll();
     if (requests.stop || requests.cancel) return undefined;
-    const lock = tryDeviceLock(device);
+    const lock = tryDeviceLock(device, run);
     if (lock instanceof RunLock) return lock;
-    if (told !== lock.heldBy) tell(`Waiting for ${device}: process ${lock.heldBy} trains on it.`);
-    told = lock.heldBy;
+    if (told !== lock.pid) tell(`Waiting for ${device}. ${busyText(device, lock).message}`);
+    told = lock.pid;
     await new Promise((resume) => setTimeout(resume, waitMs));
   }
 }

@@ -6,10 +6,17 @@ import { join } from 'node:path';
 import { RunError } from '../engine/errors';
 import { RunLock } from '../engine/run/runLock';
 
-/** The device that a setting means, as far as locks go: `auto` is the CPU, `cuda` is `cuda:0`. */
-export function deviceKey(device: string): string {
+/**
+ * The device that a setting means, as far as locks go: `auto` is the CPU, `cuda` is `cuda:0`, and the numbers of CUDA
+ * devices count within CUDA_VISIBLE_DEVICES.
+ */
+export function deviceKey(device: string, env: NodeJS.ProcessEnv = process.env): string {
   if (device === 'auto') return 'cpu';
-  return device === 'cuda' ? 'cuda:0' : device;
+  const index = /^cuda(?::(\d+))?$/.exec(device);
+  if (index === null) return device;
+  const visible = env.CUDA_VISIBLE_DEVICES?.split(',').map((name) => name.trim()) ?? [];
+  const number = Number(index[1] ?? 0);
+  return `cuda:${visible[number] || number}`;
 }
 
 /** The lock's file. */
@@ -20,13 +27,43 @@ export function deviceLockPath(device: string): string {
   return join(folder, `${deviceKey(device).replace(/[^\w-]/g, '-')}.lock`);
 }
 
-/** Takes the device's lock, or tells which process holds it. */
-export function tryDeviceLock(device: string): RunLock | { heldBy: number } {
+/** Who trains on a device. */
+export interface DeviceHolder {
+  pid: number;
+  /** The run's folder; null where the holder does not say. */
+  run: string | null;
+}
+
+/** Takes the device's lock for a run, or tells who holds it. */
+export function tryDeviceLock(device: string, run: string): RunLock | DeviceHolder {
   try {
-    return RunLock.take(deviceLockPath(device));
+    return RunLock.take(deviceLockPath(device), run);
   } catch (cause) {
-    if (cause instanceof RunError && cause.code === 'run-locked')
-      return { heldBy: Number(cause.facts.pid ?? 0) };
-    throw cause;
+    if (!(cause instanceof RunError) || cause.code !== 'run-locked') throw cause;
+    const { pid, subject } = cause.facts;
+    return { pid: Number(pid ?? 0), run: typeof subject === 'string' ? subject : null };
   }
+}
+
+/** Who holds a device, in words, and how to go around it. */
+export function busyText(device: string, { pid, run }: DeviceHolder): { message: string; remedy: string } {
+  const number = /^cuda(?::(\d+))?$/.exec(device);
+  const other = number === null ? 'cpu' : `cuda:${Number(number[1] ?? 0) + 1}`;
+  return {
+    message: `Process ${pid} trains on ${device} already${run === null ? '' : `: ${run}`}.`,
+    remedy: `Wait for it or stop it, or choose another device, for example --device ${other}.`,
+  };
+}
+
+/**
+ * The device for one training that does not queue. The CPU is shared by the system, which also tells its memory, so two
+ * runs there are no accident; a device's memory is taken whole. Undefined where there is nothing to take.
+ * @throws RunError `device-busy`.
+ */
+export function takeDevice(device: string, run: string): RunLock | undefined {
+  if (deviceKey(device) === 'cpu') return undefined;
+  const taken = tryDeviceLock(device, run);
+  if (taken instanceof RunLock) return taken;
+  const facts = { device, pid: taken.pid, run: taken.run };
+  throw new RunError({ code: 'device-busy', ...busyText(device, taken), facts });
 }

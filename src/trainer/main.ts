@@ -3,8 +3,17 @@
 // this process and nothing else.
 
 import * as engine from '../engine/api';
-import type { ChildMessage, EngineApi, EngineHost, ParentMessage, TrainerMethod } from '../protocol/trainer';
+import type { RunLock } from '../engine/run/runLock';
+import type {
+  ChildMessage,
+  EngineApi,
+  EngineHost,
+  ParentMessage,
+  TrainerMethod,
+  TrainParams,
+} from '../protocol/trainer';
 import { runJob } from './detached';
+import { takeDevice } from './deviceLock';
 import { reportOf } from './failure';
 import { Requests } from './requests';
 
@@ -21,7 +30,12 @@ function serveParent(): void {
 
   const answer = async (id: number, method: TrainerMethod, params: unknown): Promise<void> => {
     if (running++ === 0) requests.renew();
+    let device: RunLock | undefined;
     try {
+      if (method === 'train') {
+        const { recipe } = params as TrainParams;
+        device = takeDevice(recipe.device, recipe.output_dir);
+      }
       // The pair of method and parameters is typed where the parent sends it.
       const call = api[method] as (params: unknown, host: EngineHost) => Promise<unknown>;
       const host = requests.host((event) => send({ kind: 'event', id, event }));
@@ -29,6 +43,7 @@ function serveParent(): void {
     } catch (cause) {
       send({ kind: 'error', id, error: reportOf(cause) });
     } finally {
+      device?.release();
       running--;
     }
   };

@@ -12,6 +12,8 @@ interface Holder {
   started: string | null;
   /** Tells our own lock from one that took its place. */
   token: string;
+  /** What it is held for, for example a run's folder. */
+  subject: string | null;
 }
 
 /** On another machine's lock only its age tells: the holder touches it every `touchMs`. */
@@ -31,15 +33,16 @@ export class RunLock {
   }
 
   /**
-   * Takes the lock, from a dead holder too.
+   * Takes the lock, from a dead holder too. `subject` tells others what it is held for.
    * @throws RunError `run-locked` where a live process holds it.
    */
-  static take(path: string): RunLock {
+  static take(path: string, subject: string | null = null): RunLock {
     const holder: Holder = {
       pid: process.pid,
       host: hostname(),
       started: startOf(process.pid),
       token: randomUUID(),
+      subject,
     };
     for (let attempt = 0; attempt < 5; attempt++) {
       try {
@@ -57,7 +60,7 @@ export class RunLock {
           code: 'run-locked',
           message: `Process ${other.pid} on ${other.host} is training in this run already (${path}).`,
           remedy: 'Wait for it or stop it, or give another output_dir.',
-          facts: { pid: other.pid, host: other.host },
+          facts: { pid: other.pid, host: other.host, subject: other.subject },
         });
       }
       removeStale(path);
@@ -109,7 +112,13 @@ function readHolder(path: string): Holder | undefined {
     return typeof holder?.pid === 'number' &&
       Number.isSafeInteger(holder.pid) &&
       typeof holder.host === 'string'
-      ? { pid: holder.pid, host: holder.host, started: holder.started ?? null, token: String(holder.token) }
+      ? {
+          pid: holder.pid,
+          host: holder.host,
+          started: holder.started ?? null,
+          token: String(holder.token),
+          subject: typeof holder.subject === 'string' ? holder.subject : null,
+        }
       : undefined;
   } catch {
     return undefined;
