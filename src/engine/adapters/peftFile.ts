@@ -2,6 +2,7 @@
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Problem } from '../../protocol/errors';
+import { fingerprintKey, fingerprintOfBase } from '../checkpoint/fingerprint';
 import {
   inspectSafetensors,
   readTensor,
@@ -389,7 +390,7 @@ export async function writeAdapterFolder(
   );
 }
 
-/** Puts an adapter's own files into an open folder, such as a checkpoint's. */
+/** Puts an adapter's own files into an open folder, such as a checkpoint's. The weights tell of which base they are. */
 export async function writeAdapterFiles(
   folder: string,
   {
@@ -401,11 +402,13 @@ export async function writeAdapterFiles(
   }: Pick<AdapterToWrite, 'config' | 'tensors' | 'native' | 'unknownKeys' | 'sideFiles'>,
   fs?: FileOperations,
 ): Promise<void> {
+  const base = await fingerprintOfBase(config.base_model_name_or_path);
+  const metadata = { format: 'pt', ...(base === undefined ? {} : { [fingerprintKey]: base }) };
   const write = (name: string, list: AdapterToWrite['tensors']): Promise<void> =>
     writeSafetensors(
       join(folder, name),
       list.map((tensor) => ({ ...tensor, dtype: 'F32' as const })),
-      { format: 'pt' },
+      metadata,
       fs,
     );
   await writeFile(join(folder, configName), writePeftConfig(config, unknownKeys));

@@ -1,7 +1,12 @@
 // Gives a base model's weights a short name by which an adapter can tell whether it meets the base it was trained on.
 import { createHash } from 'node:crypto';
-import { readBytes } from './safetensors';
+import { UserError } from '../errors';
+import { openCheckpoint } from './folder';
+import { readBytes, readSafetensors } from './safetensors';
 import type { TensorRef } from './safetensorsHeader';
+
+/** Where an adapter's weights hold it, among the file's metadata: PEFT reads past them. */
+export const fingerprintKey = 'base_model_fingerprint';
 
 /** Tensors up to this size, in bytes, are hashed whole. */
 const wholeBytes = 4096;
@@ -36,4 +41,31 @@ export async function fingerprint(tensors: ReadonlyMap<string, TensorRef>): Prom
     for (const { into } of places) hash.update(into);
   }
   return `sha256:${hash.digest('hex')}`;
+}
+
+/** The fingerprint of the base at a path or a hub name; undefined where there is none on this machine. */
+export async function fingerprintOfBase(base: string | null): Promise<string | undefined> {
+  if (base === null) return undefined;
+  try {
+    return await fingerprint((await openCheckpoint(base)).tensors);
+  } catch (cause) {
+    if (cause instanceof UserError) return undefined;
+    throw cause;
+  }
+}
+
+/** The fingerprint that an adapter's weights hold; undefined where they hold none. */
+export async function fingerprintIn(file: string): Promise<string | undefined> {
+  const value = (await readSafetensors(file)).metadata[fingerprintKey];
+  return value !== undefined && /^sha256:[0-9a-f]{64}$/.test(value) ? value : undefined;
+}
+
+/** Whether a base is the one that an adapter was trained on, as far as the two can tell. */
+export type BaseMatch = 'match' | 'mismatch' | 'unknown';
+
+/** Compares an adapter's weights with the base that it names. */
+export async function matchOfBase(file: string, base: string | null): Promise<BaseMatch> {
+  const [told, found] = [await fingerprintIn(file), await fingerprintOfBase(base)];
+  if (told === undefined || found === undefined) return 'unknown';
+  return told === found ? 'match' : 'mismatch';
 }

@@ -17,6 +17,7 @@ import { parseName } from '../adapters/peftNames';
 import { variantOf } from '../adapters/registry';
 import { type AdapterSettings, settingsOfPeft } from '../adapters/settings';
 import type { Site } from '../adapters/variant';
+import { matchOfBase } from '../checkpoint/fingerprint';
 import { findNonFinite } from '../checkpoint/finite';
 import { shownName } from '../checkpoint/safetensorsHeader';
 import { elements } from '../dtype';
@@ -24,6 +25,7 @@ import { AdapterError } from '../errors';
 import { readJsonObject } from '../files/json';
 import { frobeniusNorm, productNorm } from './norms';
 
+const weightsFile = 'adapter_model.safetensors';
 /** Below this share of ‖A‖·‖B‖ a product is rounding alone: orthogonal starts have BA = 0 with both factors there. */
 const still = 1e-6;
 
@@ -70,6 +72,14 @@ export async function inspectAdapter(path: string): Promise<InspectResult> {
         'Check that the run trained these modules; an adapter that was only initialised changes nothing.',
     });
   }
+  const base = await matchOfBase(join(folder, weightsFile), config.base_model_name_or_path);
+  if (base === 'mismatch') {
+    problems.push({
+      where: folder,
+      message: `The base ${config.base_model_name_or_path} has other weights than the one that the adapter was trained on.`,
+      remedy: 'Use the base that it was trained on; on another one it says something else.',
+    });
+  }
   const moved = modules.map((module) => module.norm).filter((norm) => norm !== null);
   const parameters = [...tensors.values()].reduce((sum, tensor) => sum + elements(tensor.shape), 0);
   const targets = config.target_modules;
@@ -81,6 +91,7 @@ export async function inspectAdapter(path: string): Promise<InspectResult> {
     facts: {
       peft_type: config.peft_type,
       base_model_name_or_path: config.base_model_name_or_path,
+      base_fingerprint: base,
       r: config.r,
       lora_alpha: settings.lora_alpha,
       lora_dropout: settings.lora_dropout,
