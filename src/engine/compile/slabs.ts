@@ -18,6 +18,8 @@ export interface Slab {
   /** `slab0`, `slab1`, … */
   name: string;
   group: ParameterGroup;
+  /** What the optimizer calls these tensors (`Optimizer.layout`); empty where it makes no difference. */
+  kind: string;
   length: number;
   /** Holds tensors that do not train: no gradient, no optimizer state. */
   frozen: boolean;
@@ -26,15 +28,22 @@ export interface Slab {
 
 const ownSlab = 1 << 20;
 
-export function planSlabs(tensors: readonly PlannedTensor[]): Slab[] {
-  const shared = new Map<string, PlannedTensor[]>();
+/** @param layout the optimizer's wishes; evaluation has none. */
+export function planSlabs(
+  tensors: readonly PlannedTensor[],
+  layout: (tensor: PlannedTensor) => { kind: string; alone?: boolean } = () => ({ kind: '' }),
+): Slab[] {
+  const shared = new Map<string, { kind: string; members: PlannedTensor[] }>();
   for (const tensor of tensors) {
     const { learningRateScale, decay } = tensor.group;
-    const group = tensor.frozen ? 'frozen' : `${learningRateScale}|${decay}`;
-    const key = elements(tensor.shape) >= ownSlab ? tensor.name : group;
-    shared.set(key, [...(shared.get(key) ?? []), tensor]);
+    const { kind, alone } = tensor.frozen ? { kind: '', alone: false } : layout(tensor);
+    const group = tensor.frozen ? 'frozen' : `${learningRateScale}|${decay}|${kind}`;
+    const key = alone || elements(tensor.shape) >= ownSlab ? `tensor ${tensor.name}` : group;
+    const slab = shared.get(key);
+    if (slab) slab.members.push(tensor);
+    else shared.set(key, { kind, members: [tensor] });
   }
-  return [...shared.values()].map((members, i) => {
+  return [...shared.values()].map(({ kind, members }, i) => {
     let offset = 0;
     const entries = members.map((tensor) => {
       const count = elements(tensor.shape);
@@ -45,6 +54,7 @@ export function planSlabs(tensors: readonly PlannedTensor[]): Slab[] {
     return {
       name: `slab${i}`,
       group: members[0]!.group,
+      kind,
       frozen: members[0]!.frozen === true,
       length: offset,
       entries,

@@ -1,5 +1,5 @@
-// Compiles the optimizer step over all slabs: global-norm clipping, then one chain of element-by-element nodes per slab. State
-// may be updated in place; the compiler proves it.
+// Compiles the optimizer step over all slabs: global-norm clipping, then one chain of nodes per slab. State may be updated in
+// place; the compiler proves it. Slabs whose state is elsewhere have a graph of their own, a piece at a time.
 import type { AdapterPlan } from '../adapters/plan';
 import type { Site } from '../adapters/variant';
 import { invariant } from '../errors';
@@ -14,62 +14,108 @@ import { deviceShape, type Slab } from './slabs';
  * Inputs: `<slab>`, `<slab>.<slot>`, `<slab>.gradient`, the optimizer's scalars, the constants of the method's gradient
  * transform by the names of `transformConstants`. Outputs: `<slab>.next`,
  * `<slab>.<slot>.next`, `norm` (before clipping). A gradient that is not finite counts as zero, so that a failed step leaves
- * finite numbers; the norm then tells.
+ * finite numbers; the norm then tells. Slabs that `streamed` names count in the norm alone.
  */
 export function updateGraph(
   all: readonly Slab[],
   optimizer: Optimizer,
   settings: OptimizerSettings,
   plan?: AdapterPlan,
+  streamed: (slab: Slab) => boolean = () => false,
 ): Graph {
   const b = new GraphBuilder('update');
   const slabs = all.filter((slab) => !slab.frozen);
-  const scalars = new Map<string, Value>();
-  const scalar = (name: string): Value => {
-    if (!scalars.has(name)) scalars.set(name, b.input(name, 'float32', []));
-    return scalars.get(name)!;
-  };
-  const shapes = new Map(transformConstants(plan).map(({ name, shape }) => [name, shape]));
-  const constants = new Map<string, Value>();
-  const constant = (name: string): Value => {
-    const shape = shapes.get(name);
-    invariant(shape, `${name} is a constant of the gradient transform`);
-    if (!constants.has(name)) constants.set(name, b.input(name, 'float32', shape));
-    return constants.get(name)!;
-  };
   const gradients = slabs.map((slab) => b.input(`${slab.name}.gradient`, 'float32', [slab.length]));
   const squares = gradients.map((g) => b.op('ReduceSumSquare', [g], { axes: [0], keepdims: 0 }));
   const norm = b.op('Sqrt', [squares.reduce((sum, square) => b.add(sum, square))], {});
-  const finite = b.op('Less', [norm, b.scalar(3e38)], {});
-  // torch.nn.utils.clip_grad_norm_: factor min(1, max/(norm + 1e-6))
-  const factor =
-    settings.max_grad_norm > 0
-      ? b.op('Min', [b.div(b.scalar(settings.max_grad_norm), b.add(norm, b.scalar(1e-6))), b.scalar(1)], {})
-      : b.scalar(1);
-
-  const outputs: { name: string; value: Value }[] = [{ name: 'norm', value: norm }];
-  const pairs: { input: string; output: string }[] = [];
-  const next = (name: string, value: Value): void => {
-    outputs.push({ name: `${name}.next`, value });
-    pairs.push({ input: name, output: `${name}.next` });
-  };
+  const step = new SlabSteps(b, optimizer, settings, norm, plan);
   slabs.forEach((slab, i) => {
-    const clipped = b.op('Where', [finite, b.mul(gradients[i]!, factor), b.scalar(0)], {});
-    const gradient = plan ? transformed(b, slab, clipped, plan, constant) : clipped;
+    if (!streamed(slab)) step.add(slab, gradients[i]!);
+  });
+  return step.finish([{ name: 'norm', value: norm }]);
+}
+
+/** The same step for one piece of a slab, as a slab of its own. Takes `norm` in, since it counts all gradients. */
+export function pieceGraph(
+  piece: Slab,
+  optimizer: Optimizer,
+  settings: OptimizerSettings,
+  plan?: AdapterPlan,
+): Graph {
+  const b = new GraphBuilder('update of a piece');
+  const gradient = b.input(`${piece.name}.gradient`, 'float32', [piece.length]);
+  const step = new SlabSteps(b, optimizer, settings, b.input('norm', 'float32', []), plan);
+  step.add(piece, gradient);
+  return step.finish([]);
+}
+
+/** The chains of nodes of some slabs, in one graph. */
+class SlabSteps {
+  readonly #outputs: { name: string; value: Value }[] = [];
+  readonly #pairs: { input: string; output: string }[] = [];
+  readonly #scalars = new Map<string, Value>();
+  readonly #constants = new Map<string, Value>();
+  readonly #shapes: ReadonlyMap<string, readonly number[]>;
+  readonly #finite: Value;
+  readonly #factor: Value;
+
+  constructor(
+    private readonly b: GraphBuilder,
+    private readonly optimizer: Optimizer,
+    private readonly settings: OptimizerSettings,
+    norm: Value,
+    private readonly plan: AdapterPlan | undefined,
+  ) {
+    this.#shapes = new Map(transformConstants(plan).map(({ name, shape }) => [name, shape]));
+    this.#finite = b.op('Less', [norm, b.scalar(3e38)], {});
+    // torch.nn.utils.clip_grad_norm_: factor min(1, max/(norm + 1e-6))
+    this.#factor =
+      settings.max_grad_norm > 0
+        ? b.op('Min', [b.div(b.scalar(settings.max_grad_norm), b.add(norm, b.scalar(1e-6))), b.scalar(1)], {})
+        : b.scalar(1);
+  }
+
+  add(slab: Slab, raw: Value): void {
+    const { b, optimizer, settings, plan } = this;
+    const clipped = b.op('Where', [this.#finite, b.mul(raw, this.#factor), b.scalar(0)], {});
+    const gradient = plan ? transformed(b, slab, clipped, plan, (name) => this.#constant(name)) : clipped;
     const parameter = b.input(slab.name, 'float32', [slab.length]);
     const slots = Object.fromEntries(
-      optimizer.slots.map((slot) => [slot, b.input(`${slab.name}.${slot}`, 'float32', [slab.length])]),
+      optimizer
+        .slots(slab, settings)
+        .map(({ name, dtype, shape }) => [name, b.input(`${slab.name}.${name}`, dtype, shape)]),
     );
+    const scalar = (name: string): Value => this.#scalar(name);
     const moved = b.scope(slab.name, () =>
-      optimizer.update({ b, parameter, gradient, slots, group: slab.group, settings, scalar }),
+      optimizer.update({ b, slab, parameter, gradient, slots, settings, scalar }),
     );
-    next(slab.name, moved.parameter);
-    for (const slot of optimizer.slots) next(`${slab.name}.${slot}`, moved.slots[slot]!);
-  });
-  const graph = lower(b.finish(outputs));
-  verify(graph);
-  verifyInPlace(graph, pairs);
-  return graph;
+    this.#next(slab.name, moved.parameter);
+    for (const [slot, value] of Object.entries(moved.slots)) this.#next(`${slab.name}.${slot}`, value);
+  }
+
+  finish(more: readonly { name: string; value: Value }[]): Graph {
+    const graph = lower(this.b.finish([...more, ...this.#outputs]));
+    verify(graph);
+    verifyInPlace(graph, this.#pairs);
+    return graph;
+  }
+
+  #next(name: string, value: Value): void {
+    this.#outputs.push({ name: `${name}.next`, value });
+    this.#pairs.push({ input: name, output: `${name}.next` });
+  }
+
+  #scalar(name: string): Value {
+    if (!this.#scalars.has(name)) this.#scalars.set(name, this.b.input(name, 'float32', []));
+    return this.#scalars.get(name)!;
+  }
+
+  #constant(name: string): Value {
+    const shape = this.#shapes.get(name);
+    invariant(shape, `${name} is a constant of the gradient transform`);
+    if (!this.#constants.has(name)) this.#constants.set(name, this.b.input(name, 'float32', shape));
+    return this.#constants.get(name)!;
+  }
 }
 
 /** What a method's gradient transform takes, by input name; values come from the adapter's tensors. */

@@ -5,13 +5,15 @@ import { withLoraPlusRates } from '../adapters/loraPlus';
 import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import { evaluationGraph } from '../compile/evaluationGraph';
 import { dropoutPoolFor, gradientGraph } from '../compile/gradientGraph';
-import { planSlabs, type Slab } from '../compile/slabs';
+import type { Slab } from '../compile/slabs';
 import { updateGraph } from '../compile/updateGraph';
 import { byteSize, elements } from '../dtype';
+import { chooseDevice } from '../execution/deviceName';
+import { isPaged, pagingFor, stateMemory } from '../execution/paging';
 import type { Graph, Value } from '../graph/graph';
 import { type Model, modelTensors } from '../models/architecture';
 import { attentionOf } from '../models/attentions';
-import { optimizerOf } from '../optim/registry';
+import { optimizerOf, slabsFor } from '../optim/registry';
 import { liveness } from './liveness';
 
 /** Node, the runtime's library, tokenizer and programs (measured on Linux x64 with a tiny model). */
@@ -42,13 +44,16 @@ export function forecast(
   recipe: Recipe,
   plan: AdapterPlan = withLoraPlusRates(planAdapter(model, recipe), recipe),
 ): Forecast {
-  const slabs = planSlabs(plan.tensors);
+  const slabs = slabsFor(plan.tensors, recipe);
   const sizeOfSlabs = (some: readonly Slab[]): number => some.reduce((sum, slab) => sum + slab.length, 0);
   const trainableParameters = sizeOfSlabs(slabs.filter((slab) => !slab.frozen));
   const rows = recipe.per_device_train_batch_size;
   const length = Math.min(recipe.max_length, model.maxPositions);
   const dropoutPool = dropoutPoolFor(plan, rows * length);
   const optimizer = optimizerOf(recipe.optim);
+  const paging = pagingFor(recipe, chooseDevice(recipe.device).kind, recipe.output_dir);
+  const streamed = (slab: Slab): boolean => paging.place === 'host' && isPaged(slab, optimizer);
+  const state = stateMemory(slabs, recipe, paging);
   const gradient = gradientGraph({
     model,
     plan,
@@ -61,7 +66,7 @@ export function forecast(
     dropoutPool,
     attention: attentionOf(recipe, model),
   });
-  const graphs: Graph[] = [gradient.graph, updateGraph(slabs, optimizer, recipe, plan)];
+  const graphs: Graph[] = [gradient.graph, updateGraph(slabs, optimizer, recipe, plan, streamed)];
   if (recipe.eval_dataset.length > 0 || recipe.val_size > 0) {
     const options = { model, plan, slabs, rows: recipe.per_device_eval_batch_size, length };
     graphs.push(evaluationGraph({ ...options, packing: recipe.packing, result: 'loss' }).graph);
@@ -77,10 +82,10 @@ export function forecast(
     weights: gradient.baseInputs.reduce((sum, name) => sum + 4 * elements(shapes.get(name)!), 0),
     adapter: 4 * sizeOfSlabs(slabs),
     gradients: 4 * trainableParameters,
-    optimizer: 4 * trainableParameters * optimizer.slots.length,
+    optimizer: state.device,
     activations,
     // Read whole, one vector at a time beside the tensors cut from it.
-    saving: 4 * trainableParameters * (2 + optimizer.slots.length),
+    saving: 8 * trainableParameters + state.device + state.elsewhere,
     workspace: processBytes + sizeOf(fed) + sizeOf(constantsOf(gradient.graph)) + (reserved - activations),
   };
   const totalBytes = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);

@@ -56,6 +56,16 @@ export class Program {
     this.session.bindInput(name, tensor);
   }
 
+  /** The same for the memory that an output is written to. */
+  rebindOutput(name: string, tensor: DeviceTensor): void {
+    this.session.bindOutput(name, tensor);
+  }
+
+  /** Whether it has an output of this name. */
+  writes(name: string): boolean {
+    return this.session.outputs.some((port) => port.name === name);
+  }
+
   async run(): Promise<void> {
     await this.session.run();
   }

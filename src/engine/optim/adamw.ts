@@ -1,33 +1,23 @@
-// AdamW (Loshchilov & Hutter, arXiv 1711.05101) in PyTorch's order of operations:
-// p ← p·(1 − η·λ); m ← β1·m + (1−β1)·g; v ← β2·v + (1−β2)·g²; p ← p − η/(1−β1ᵗ) · m / (√v/√(1−β2ᵗ) + ε).
-import type { Optimizer } from './optimizer';
+// AdamW (Loshchilov & Hutter, arXiv 1711.05101) in PyTorch's order of operations: p ← p·(1 − η·λ), then Adam's step.
+import { adamMove, adamScalars, kept } from './adam';
+import { type Optimizer, perElement } from './optimizer';
 
 export const adamw: Optimizer = {
   id: 'adamw',
   entry: {
     id: 'adamw',
+    // The HF Trainer's names.
+    pattern: 'adamw|adamw_(torch|torch_fused|hf|apex_fused)',
     label: 'AdamW: two numbers of state per trained parameter',
     summary: 'Adam with decoupled weight decay and bias correction.',
     fields: [],
   },
-  slots: ['m', 'v'],
-  scalars: (settings, step, learningRate) => ({
-    step_size: learningRate / (1 - settings.adam_beta1 ** step),
-    root_correction: 1 / Math.sqrt(1 - settings.adam_beta2 ** step),
-    decay: learningRate * settings.weight_decay,
-  }),
-  update({ b, parameter, gradient, slots, group, settings, scalar }) {
-    const [beta1, beta2] = [settings.adam_beta1, settings.adam_beta2];
-    const m = b.add(b.scale(slots.m!, beta1), b.scale(gradient, 1 - beta1));
-    const v = b.add(b.scale(slots.v!, beta2), b.mul(gradient, b.scale(gradient, 1 - beta2)));
-    const root = b.mul(b.op('Sqrt', [v], {}), scalar('root_correction'));
-    const rate = group.learningRateScale;
-    const move = b.mul(
-      b.div(m, b.add(root, b.scalar(settings.adam_epsilon))),
-      b.scale(scalar('step_size'), rate),
-    );
-    const decays = group.decay && settings.weight_decay !== 0;
-    const kept = decays ? b.mul(parameter, b.sub(b.scalar(1), b.scale(scalar('decay'), rate))) : parameter;
-    return { parameter: b.sub(kept, move), slots: { m, v } };
+  slots: (slab) => perElement(slab, 'm', 'v'),
+  scalars: adamScalars,
+  update(context) {
+    const { b, parameter, gradient, slots } = context;
+    const { m, v, move } = adamMove(context, { m: slots.m!, v: slots.v! }, gradient);
+    const factor = kept(context);
+    return { parameter: b.sub(factor ? b.mul(parameter, factor) : parameter, move), slots: { m, v } };
   },
 };

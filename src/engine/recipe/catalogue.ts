@@ -43,20 +43,29 @@ export const knownElsewhere: Readonly<Record<Axis | 'preset', readonly string[]>
   adapter: ['lora_drop', 'qlora', 'oft'],
   init_lora_weights: ['lora_ga', 'mica'],
   quantization: ['nf4', 'fp4', 'int8'],
-  optim: ['adamw_8bit', 'paged_adamw', 'galore_adamw', 'sgd', 'adafactor', 'lion'],
+  optim: [
+    'adafactor',
+    'lion',
+    'muon',
+    'galore_adafactor',
+    'galore_adamw_layerwise',
+    'galore_adamw_8bit_layerwise',
+    'galore_adafactor_layerwise',
+  ],
   attention: [],
   preset: ['qlora'],
 };
 
+/** Why a choice is not here, where there is more to say than that. */
+export const reasonsElsewhere: Readonly<Record<string, string>> = Object.fromEntries(
+  ['galore_adamw_layerwise', 'galore_adamw_8bit_layerwise', 'galore_adafactor_layerwise'].map((name) => [
+    name,
+    'layerwise forms update inside the backward pass, which rules out gradient_accumulation_steps and max_grad_norm',
+  ]),
+);
+
 /** Settings of choices that this version does not have. */
-export const settingsElsewhere: readonly string[] = [
-  'use_dora',
-  'galore_rank',
-  'galore_update_interval',
-  'galore_scale',
-  'loftq_config',
-  'trainable_token_indices',
-];
+export const settingsElsewhere: readonly string[] = ['use_dora', 'loftq_config', 'trainable_token_indices'];
 
 /** The entry that a value chooses, if the axis has it. */
 export function chosenEntry(entries: readonly CatalogueEntry[], value: unknown): CatalogueEntry | undefined {

@@ -53,7 +53,7 @@ function shapeSchema(shape: SettingShape): JsonSchema {
     case 'path':
       return { type: 'string', minLength: 1 };
     case 'enum':
-      return { anyOf: shape.choices.map(choiceSchema) };
+      return { anyOf: shape.choices.flatMap(choiceSchemas) };
     case 'list':
       return withoutUndefined({
         type: 'array',
@@ -69,11 +69,12 @@ function shapeSchema(shape: SettingShape): JsonSchema {
   }
 }
 
-/** One branch per choice, because editors show a branch's description beside its value. */
-function choiceSchema(choice: Choice): JsonSchema {
-  return choice.pattern === undefined
-    ? { const: choice.id, description: choice.label }
-    : { type: 'string', pattern: `^(?:${choice.pattern})$`, description: choice.label };
+/** A branch per choice, because editors show a branch's description beside its value; a family has one for its example too. */
+function choiceSchemas({ id, label, pattern }: Choice): JsonSchema[] {
+  const value = { const: id, description: label };
+  return pattern === undefined
+    ? [value]
+    : [value, { type: 'string', pattern: `^(?:${pattern})$`, description: label }];
 }
 
 function withoutUndefined(schema: JsonSchema): JsonSchema {

@@ -12,6 +12,7 @@ import {
   chosenEntry,
   knownElsewhere,
   type RecipeCatalogue,
+  reasonsElsewhere,
   settingsElsewhere,
 } from './catalogue';
 import { findContradictions } from './contradictions';
@@ -111,9 +112,10 @@ function reportElsewhere(key: string, value: unknown, catalogue: RecipeCatalogue
   );
   if (family === undefined || available.some((entry) => entry.id === family)) return false;
   const names = available.map((entry) => String(entry.id)).join(', ');
+  const reason = Object.hasOwn(reasonsElsewhere, value) ? ` (${reasonsElsewhere[value]})` : '';
   report(
     key,
-    `${key}: ${value} is not available in this version; available are ${names}.`,
+    `${key}: ${value} is not available in this version${reason}; available are ${names}.`,
     `Choose one of ${names}.`,
   );
   return true;

@@ -4,7 +4,7 @@ import type { DType } from '../dtype';
 import { byteSize, dtypes } from '../dtype';
 import { BoundCopy } from './boundCopy';
 import type { Device } from './device';
-import { dimensions, hostValue } from './device';
+import { dimensions, hostValue, partOf } from './device';
 import type { ArenaStats, Environment } from './environment';
 import { allocatorStats } from './environment';
 import { reserve } from './hostMemory';
@@ -18,9 +18,12 @@ export class Accelerator implements Device {
   readonly kind: 'cuda' | 'webgpu';
   readonly index: number;
   readonly isHost = false;
+  /** WebGPU's buffers are handles. */
+  readonly addressable: boolean;
   private readonly sharesArena: boolean;
   private readonly session: Pointer;
   private readonly allocator: Pointer;
+  private readonly memory: Pointer;
   private readonly copies: BoundCopy;
 
   constructor(
@@ -30,6 +33,7 @@ export class Accelerator implements Device {
     const { api } = environment;
     this.kind = provider.kind;
     this.index = provider.index;
+    this.addressable = provider.kind === 'cuda';
     provider.check();
     try {
       this.sharesArena = provider.shareArena();
@@ -40,7 +44,8 @@ export class Accelerator implements Device {
     // The session knows its device's memory by itself, so that no memory name is spelled here.
     const info = new BigUint64Array(1);
     api.call('SessionGetMemoryInfoForInputs', this.session, info, 1);
-    this.allocator = api.make('CreateAllocator', this.session, info[0] as bigint);
+    this.memory = info[0] as bigint;
+    this.allocator = api.make('CreateAllocator', this.session, this.memory);
     this.copies = new BoundCopy(environment, (sessionOptions) => this.configure(sessionOptions));
   }
 
@@ -65,6 +70,10 @@ export class Accelerator implements Device {
       zeros.free();
     }
     return storage;
+  }
+
+  part(whole: Tensor, offset: number, dtype: DType, shape: readonly number[]): Storage {
+    return partOf(this.environment, this.memory, whole, offset, dtype, shape);
   }
 
   upload(tensor: Tensor, from: ArrayBufferView | Pointer): void {

@@ -147,6 +147,15 @@ export interface Runtime {
   allocate(dtype: DType, shape: readonly number[]): DeviceTensor;
   /** A new tensor with a copy of `data`, whose bytes must be exactly the tensor's. */
   fromHost(dtype: DType, shape: readonly number[], data: ArrayBufferView): DeviceTensor;
+  /**
+   * A new tensor of zeros in a file of `folder`, on the CPU: the system moves its pages in and out of memory. Nobody else
+   * sees the file, and it is gone with the tensor. @throws SessionError `disk-full`, `file-unmappable`.
+   */
+  inFile(folder: string, dtype: DType, shape: readonly number[]): DeviceTensor;
+  /** Whether `part` is possible: memory of this device has addresses. */
+  readonly addressable: boolean;
+  /** A tensor over some of another's memory, from an element on. The whole stays alive as long as its part. */
+  part(whole: DeviceTensor, from: number, shape: readonly number[]): DeviceTensor;
   mapFile(path: string): MappedFile;
   /** A tensor over a file's bytes, at any alignment: no copy on the CPU, an upload elsewhere. */
   mapped(file: MappedFile, offset: number, dtype: DType, shape: readonly number[]): DeviceTensor;

@@ -16,8 +16,12 @@ export interface Device {
   readonly isHost: boolean;
   /** Adds the device to a session's options. */
   configure(sessionOptions: Pointer): void;
+  /** Whether a part of a tensor's memory can be a tensor. */
+  readonly addressable: boolean;
   /** Zeroed memory for a tensor. */
   allocate(dtype: DType, shape: readonly number[]): Storage;
+  /** The memory of a tensor from a byte on, which its owner keeps alive. */
+  part(whole: Tensor, offset: number, dtype: DType, shape: readonly number[]): Storage;
   upload(tensor: Tensor, from: ArrayBufferView | Pointer): void;
   download(tensor: Tensor, to: ArrayBufferView): void;
   arenaStats(): ArenaStats;
@@ -28,8 +32,13 @@ export class CpuDevice implements Device {
   readonly kind = 'cpu';
   readonly index = 0;
   readonly isHost = true;
+  readonly addressable = true;
 
   constructor(private readonly environment: Environment) {}
+
+  part(whole: Tensor, offset: number, dtype: DType, shape: readonly number[]): Storage {
+    return partOf(this.environment, this.environment.hostMemoryInfo, whole, offset, dtype, shape);
+  }
 
   configure(sessionOptions: Pointer): void {
     this.environment.shareArena(sessionOptions);
@@ -76,6 +85,27 @@ export function storageOver(
       api.get('ReleaseValue', value);
       block.free();
     },
+  };
+}
+
+/** A tensor's storage inside another's, in memory that `info` describes. */
+export function partOf(
+  { api }: Environment,
+  info: Pointer,
+  whole: Tensor,
+  offset: number,
+  dtype: DType,
+  shape: readonly number[],
+): Storage {
+  const address = (api.make('GetTensorMutableData', whole.value) as bigint) + BigInt(offset);
+  const size = byteSize(dtype, shape);
+  const type = dtypes[dtype].onnx;
+  const args = [info, address, size, dimensions(shape), shape.length, type];
+  const value = api.make('CreateTensorWithDataAsOrtValue', ...args);
+  return {
+    value,
+    address: whole.address === null ? null : address,
+    free: () => void api.get('ReleaseValue', value),
   };
 }
 

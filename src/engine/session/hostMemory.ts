@@ -1,6 +1,7 @@
 // Memory of this process outside JavaScript's heap: zeroed pages, files mapped read-only, and copies between them and
 // typed arrays. It deals in addresses and bytes and knows neither tensors nor the library that reads them.
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import koffi from 'koffi';
 import { SessionError } from '../errors';
 import type { Pointer } from './ortApi';
@@ -17,6 +18,8 @@ interface HostPlatform {
   reserve(bytes: number): Block | null;
   /** The open file's bytes, read-only; null where the system refuses. `bytes` is positive. */
   map(path: string, fd: number, bytes: number): Block | null;
+  /** The same, readable and writable; the file is gone when nobody uses it. */
+  mapWritable(path: string, fd: number, bytes: number): Block | null;
   copy(to: Pointer | ArrayBufferView, from: Pointer | ArrayBufferView, bytes: number): void;
 }
 
@@ -49,6 +52,36 @@ export function mapFileBytes(path: string): Block {
       code: 'file-unmappable',
       message: `${path} cannot be mapped into memory: ${(cause as Error).message}.`,
       remedy: 'Check that the file is there and readable.',
+      cause,
+    });
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+let spilled = 0;
+
+/** Zeroed memory in a file of a folder, written in full so that the disk's end is met here and not in a crash later. */
+export function reserveInFile(folder: string, bytes: number): Block {
+  const path = join(folder, `.optimizer-state-${process.pid}-${spilled++}`);
+  let fd: number | undefined;
+  try {
+    fd = openSync(path, 'wx+');
+    const zeros = new Uint8Array(Math.min(Math.max(bytes, 1), 8 * 2 ** 20));
+    for (let at = 0; at < Math.max(bytes, 1); )
+      at += writeSync(fd, zeros, 0, Math.min(zeros.length, Math.max(bytes, 1) - at));
+    const block = host().mapWritable(path, fd, Math.max(bytes, 1));
+    if (!block) throw new Error('the system refused to map it');
+    return { ...block, bytes };
+  } catch (cause) {
+    rmSync(path, { force: true });
+    const full = (cause as NodeJS.ErrnoException).code === 'ENOSPC';
+    throw new SessionError({
+      code: full ? 'disk-full' : 'file-unmappable',
+      message: `The optimizer's state cannot lie in ${path}: ${(cause as Error).message}.`,
+      remedy: full
+        ? 'Free space on this disk, or set spill_optimizer_state: false.'
+        : 'Check that the folder can be written, or set spill_optimizer_state: false.',
       cause,
     });
   } finally {
@@ -102,6 +135,12 @@ function posix(): HostPlatform {
   return {
     reserve: (bytes) => block(mmap(null, bytes, read | write, privateAnonymous, -1, 0), bytes),
     map: (_path, fd, bytes) => block(mmap(null, bytes, read, shared, fd, 0), bytes),
+    mapWritable: (path, fd, bytes) => {
+      const mapped = block(mmap(null, bytes, read | write, shared, fd, 0), bytes);
+      // The pages live on without a name, so that even a killed process leaves nothing behind.
+      rmSync(path, { force: true });
+      return mapped;
+    },
     copy: (to, from, bytes) => void memcpy(to, from, bytes),
   };
 }
@@ -139,6 +178,10 @@ function windows(): HostPlatform {
   const openExisting = 3;
   const pageReadOnly = 2;
   const mapRead = 4;
+  const mapWrite = 2;
+  const pageReadWrite = 4;
+  const genericWrite = 0x40000000;
+  const deleteOnClose = 0x04000000;
   return {
     reserve: (bytes) => {
       const address = VirtualAlloc(null, bytes, commitAndReserve, readWrite) as Pointer | null;
@@ -164,6 +207,24 @@ function windows(): HostPlatform {
       const address = MapViewOfFile(section, mapRead, 0, 0, 0) as Pointer | null;
       CloseHandle(section);
       return address === null ? null : { address, bytes, free: () => void UnmapViewOfFile(address) };
+    },
+    mapWritable: (path, _fd, bytes) => {
+      const access = genericRead | genericWrite;
+      const share = shareReadDelete | 2;
+      const opened = CreateFileW(path, access, share, null, openExisting, deleteOnClose, null);
+      const file = opened as Pointer | null;
+      if (file === null || file === allBits || file === -1n) return null;
+      const section = CreateFileMappingW(file, null, pageReadWrite, 0, 0, null) as Pointer | null;
+      const address =
+        section === null ? null : (MapViewOfFile(section, mapRead | mapWrite, 0, 0, 0) as Pointer | null);
+      if (section !== null) CloseHandle(section);
+      // The file goes when this handle does.
+      const free = (): void => {
+        if (address !== null) UnmapViewOfFile(address);
+        CloseHandle(file);
+      };
+      if (address === null) free();
+      return address === null ? null : { address, bytes, free };
     },
     copy: (to, from, bytes) => void RtlMoveMemory(to, from, bytes),
   };

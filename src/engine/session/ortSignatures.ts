@@ -29,6 +29,7 @@ export const statusFunctions = {
   AllocatorGetStats: [319, [pointer, pointerOut]],
   // Tensors
   CreateTensorAsOrtValue: [48, [pointer, pointer, 'size_t', 'int', pointerOut]],
+  GetTensorMutableData: [51, [pointer, pointerOut]],
   CreateTensorWithDataAsOrtValue: [49, [pointer, pointer, 'size_t', pointer, 'size_t', 'int', pointerOut]],
   // Session options and providers
   CreateSessionOptions: [10, [pointerOut]],

@@ -21,6 +21,7 @@ import type {
 import type { Device } from './device';
 import { CpuDevice, storageOver } from './device';
 import { Environment } from './environment';
+import { reserveInFile } from './hostMemory';
 import { loadLibrary, type RuntimeFiles, runtimeFiles } from './library';
 import { Mapping } from './mapping';
 import type { Pointer } from './ortApi';
@@ -71,6 +72,8 @@ class OrtRuntime implements Runtime {
   readonly device: Runtime['device'];
   readonly versions: Runtime['versions'];
   private readonly tensors = new Set<Tensor>();
+  /** Tensors over a file's or another tensor's memory. */
+  private readonly elsewhere = new WeakSet<Tensor>();
   private readonly mappings = new Set<Mapping>();
   private readonly sessions = new Set<OrtSession>();
   private opening: Promise<unknown> = Promise.resolve();
@@ -106,6 +109,33 @@ class OrtRuntime implements Runtime {
     const tensor = this.allocate(dtype, shape);
     this.write(tensor, data);
     return tensor;
+  }
+
+  inFile(folder: string, dtype: DType, shape: readonly number[]): DeviceTensor {
+    this.assertOpen();
+    assertShape(dtype, shape);
+    invariant(this.backend.isHost, 'tensors in files are for the CPU');
+    const block = reserveInFile(folder, byteSize(dtype, shape));
+    return this.adopt(dtype, shape, true, storageOver(this.environment, block, dtype, shape), block.bytes);
+  }
+
+  get addressable(): boolean {
+    return this.backend.addressable;
+  }
+
+  part(whole: DeviceTensor, from: number, shape: readonly number[]): DeviceTensor {
+    const own = this.own(whole);
+    const { dtype } = own;
+    assertShape(dtype, shape);
+    const inside = Number.isSafeInteger(from) && from >= 0 && from + elements(shape) <= elements(own.shape);
+    invariant(this.backend.addressable && own.writable && inside, 'a part lies inside its whole');
+    const storage = this.backend.part(own, byteSize(dtype, [from]), dtype, shape);
+    own.hold();
+    const free = (): void => {
+      storage.free();
+      own.letGo();
+    };
+    return this.adopt(dtype, shape, true, { ...storage, free }, byteSize(dtype, shape));
   }
 
   mapFile(path: string): MappedFile {
@@ -192,7 +222,8 @@ class OrtRuntime implements Runtime {
     this.assertOpen();
     const arena = this.backend.arenaStats();
     let tensorBytes = 0;
-    for (const tensor of this.tensors) if (tensor.writable) tensorBytes += tensor.bytes;
+    for (const tensor of this.tensors)
+      if (tensor.writable && !this.elsewhere.has(tensor)) tensorBytes += tensor.bytes;
     let mappedBytes = 0;
     for (const mapping of this.mappings) mappedBytes += mapping.bytes;
     return {
@@ -220,9 +251,17 @@ class OrtRuntime implements Runtime {
     open = undefined;
   }
 
-  private adopt(dtype: DType, shape: readonly number[], writable: boolean, storage: Storage): Tensor {
+  private adopt(
+    dtype: DType,
+    shape: readonly number[],
+    writable: boolean,
+    storage: Storage,
+    /** Bytes that are none of the device's own: a file's, or another tensor's. */
+    borrowed = 0,
+  ): Tensor {
     const tensor = new Tensor(dtype, [...shape], writable, storage, (gone) => this.tensors.delete(gone));
     this.tensors.add(tensor);
+    if (borrowed > 0) this.elsewhere.add(tensor);
     return tensor;
   }
 

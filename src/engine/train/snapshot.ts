@@ -16,6 +16,7 @@ import { fileName } from '../adapters/peftNames';
 import type { AdapterPlan } from '../adapters/plan';
 import type { HostPart } from '../adapters/variant';
 import {
+  readRaw,
   readSafetensors,
   readTensor,
   type SafetensorsFile,
@@ -74,7 +75,10 @@ export async function writeSnapshot(
       const files = start
         ? adapterFiles(convertedPlan(plan), convertedValues(plan, values, start), run.baseFolder)
         : adapterFiles(plan, values, run.baseFolder);
-      await writeAdapterFiles(temporary, { ...files, ...(plan.sideFiles ? { sideFiles: plan.sideFiles } : {}) });
+      await writeAdapterFiles(temporary, {
+        ...files,
+        ...(plan.sideFiles ? { sideFiles: plan.sideFiles } : {}),
+      });
     } else {
       const tensors = plan.tensors.map(({ name, shape }) => ({
         name,
@@ -92,15 +96,8 @@ export async function writeSnapshot(
         tensors.map((tensor) => ({ ...tensor, dtype: 'F32' as const })),
       );
     }
-    const slots = state.optimizerSlots.flatMap((slot) => {
-      const moments = state.readAll(slot);
-      return learned(plan).map(({ name, shape }) => ({
-        name: `${slot}/${name}`,
-        shape,
-        dtype: 'F32' as const,
-        data: moments.get(name)!,
-      }));
-    });
+    const kept = state.readOptimizer();
+    const slots = state.optimizerTensors().map((tensor) => ({ ...tensor, data: kept.get(tensor.name)! }));
     await writeSafetensors(join(temporary, optimizerName), slots);
     const file: SnapshotFile = { version: 1, seed: run.seed, data: run.data, ...progress };
     await writeFile(join(temporary, progressName), `${JSON.stringify(file, null, 2)}\n`);
@@ -122,19 +119,20 @@ export async function readSnapshot(
   const file = await readProgress(folder);
   await restoreParameters(folder, state, plan, host, start);
   const optimizer = await readPart(folder, optimizerName);
-  for (const slot of state.optimizerSlots) {
-    const values = new Map<string, Float32Array>();
-    for (const { name, shape } of learned(plan)) {
-      const ref = optimizer.tensors.get(`${slot}/${name}`);
-      if (!ref) throw damaged(folder, `${optimizerName} lacks ${slot}/${name}`);
-      if (ref.shape.join() !== shape.join()) {
-        const [found, expected] = [ref.shape, shape].map((sizes) => `[${sizes.join(', ')}]`);
-        throw damaged(folder, `${slot}/${name} in ${optimizerName} is ${found}; expected ${expected}`);
-      }
-      values.set(name, await readTensor(ref));
+  const values = new Map<string, Float32Array | Uint8Array>();
+  for (const { name, shape, dtype } of state.optimizerTensors()) {
+    const ref = optimizer.tensors.get(name);
+    if (!ref) throw damaged(folder, `${optimizerName} lacks ${name}`);
+    if (ref.shape.join() !== shape.join() || (dtype === 'U8' && ref.dtype !== 'U8')) {
+      const [found, expected] = [ref.shape, shape].map((sizes) => `[${sizes.join(', ')}]`);
+      throw damaged(
+        folder,
+        `${name} in ${optimizerName} is ${ref.dtype} ${found}; expected ${dtype} ${expected}`,
+      );
     }
-    state.writeAll(values, slot);
+    values.set(name, dtype === 'U8' ? await readRaw(ref) : await readTensor(ref));
   }
+  state.writeOptimizer(values);
   const warnings: string[] = [];
   if (file.seed !== run.seed)
     warnings.push(
@@ -218,11 +216,6 @@ export async function restoreParameters(
     'Resume with the adapter settings of the interrupted run, or start a new run without --resume.',
   );
   state.write(values);
-}
-
-/** The tensors that have optimizer state. */
-function learned(plan: AdapterPlan): AdapterPlan['tensors'] {
-  return plan.tensors.filter((tensor) => !tensor.frozen);
 }
 
 function weightsName(plan: AdapterPlan): string {

@@ -5,20 +5,20 @@ import { type AdapterPlan, tensorsOfSite } from '../adapters/plan';
 import type { HostPart, StepAccess } from '../adapters/variant';
 import { dropoutOffsets, dropoutPool } from '../compile/dropout';
 import { dropoutPoolFor, type GradientProgram, gradientGraph } from '../compile/gradientGraph';
-import { transformConstants, updateGraph } from '../compile/updateGraph';
+import { transformConstants } from '../compile/updateGraph';
 import type { Batch } from '../data';
-import { elements } from '../dtype';
 import type { BaseWeights } from '../execution/baseWeights';
 import { Evaluator, type Parameters } from '../execution/evaluator';
 import { feedBatch } from '../execution/feedBatch';
+import { type Paging, pagingFor } from '../execution/paging';
 import { loadBase, Program } from '../execution/program';
 import { ShapeCache } from '../execution/shapeCache';
 import type { Model } from '../models/architecture';
 import type { AttentionBuilder } from '../models/attention';
 import type { OptimizerSettings } from '../optim/optimizer';
-import { optimizerOf } from '../optim/registry';
 import type { DeviceTensor, Runtime } from '../session';
 import { TrainingState } from './state';
+import { Updater } from './updater';
 
 /** The settings that decide what the programs compute. */
 export type TrainerSettings = OptimizerSettings &
@@ -34,6 +34,12 @@ export interface TrainerOptions {
   largestBatchTokens: number;
   /** Of the gradient programs; by default every earlier token. Evaluation always has that. */
   attention?: AttentionBuilder;
+  /** Folder for state that a paged optimizer spills; without one, nothing is spilled. */
+  spillFolder?: string;
+  /** Where the state of a paged optimizer lies; by default as device and settings have it. */
+  paging?: Paging;
+  /** Parameters that a paged optimizer updates at once. */
+  windowLength?: number;
   /** Optimizer steps of the run, for methods with a schedule of their own. */
   totalSteps?: number;
 }
@@ -55,7 +61,7 @@ export class Trainer {
   readonly #evaluator: Evaluator;
   readonly #poolLength: number;
   #pool: DeviceTensor | undefined;
-  #update: Program | undefined;
+  #update: Updater | undefined;
   #running: Program | undefined;
   /** Inputs of the update that the method's gradient transform takes. */
   readonly #constants: DeviceTensor[] = [];
@@ -83,9 +89,10 @@ export class Trainer {
     const state = await TrainingState.initial(
       options.runtime,
       plan.tensors,
-      optimizerOf(settings.optim),
+      settings,
       settings.seed,
       (tensor) => options.weights.values(tensor),
+      options.paging ?? pagingFor(settings, options.runtime.device.kind, options.spillFolder),
     );
     return new Trainer(options, state);
   }
@@ -120,17 +127,18 @@ export class Trainer {
 
   /** Applies the accumulated gradients; returns their norm before clipping. @param step counted from 1. */
   async update(step: number, learningRate: number): Promise<number> {
-    const { runtime, settings } = this.o;
-    const optimizer = optimizerOf(settings.optim);
-    this.#update ??= await Program.open(
+    const { runtime, settings, plan, windowLength } = this.o;
+    this.#update ??= new Updater({
       runtime,
-      updateGraph(this.state.slabs, optimizer, settings, this.o.plan),
-      new Map([...this.state.updateBindings(), ...this.#transformBindings()]),
-    );
-    const scalars = optimizer.scalars(settings, step, learningRate);
-    for (const [name, value] of Object.entries(scalars)) this.#update.feedScalar(name, value);
-    await this.#run(this.#update);
-    const norm = this.#update.readScalar('norm');
+      state: this.state,
+      plan,
+      settings,
+      seed: settings.seed,
+      constants: new Map(this.#transformBindings()),
+      ...(windowLength === undefined ? {} : { windowLength }),
+    });
+    const { norm, notes } = await this.#update.step(step, learningRate);
+    this.#notes.push(...notes);
     if (this.host && Number.isFinite(norm))
       this.#notes.push(...this.host.afterUpdate(this.#access(step, norm)));
     return norm;
@@ -153,11 +161,7 @@ export class Trainer {
           [...state.readAll('gradient')].map(([name, values]) => [name, values.map((g) => g * factor)]),
         ),
       write: (values) => state.write(values),
-      resetOptimizer: (names) => {
-        const lengths = new Map(this.o.plan.tensors.map(({ name, shape }) => [name, elements(shape)]));
-        const zeros = new Map(names.map((name) => [name, new Float32Array(lengths.get(name)!)]));
-        for (const slot of state.optimizerSlots) state.write(zeros, slot);
-      },
+      resetOptimizer: (names) => state.resetOptimizer(names),
     };
   }
 
@@ -182,6 +186,7 @@ export class Trainer {
   /** Ends the program that runs now; the call that started it rejects with `run-cancelled`. */
   cancel(): void {
     this.#running?.cancel();
+    this.#update?.cancel();
     this.#evaluator.cancel();
   }
 

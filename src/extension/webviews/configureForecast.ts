@@ -1,11 +1,10 @@
 // The memory of a recipe's run for a form that must not wait: what depends on counting alone at once, the rest scaled from
 // the last exact forecast until the exact one is there. Pure.
 import { planAdapter } from '../../engine/adapters/plan';
-import { planSlabs } from '../../engine/compile/slabs';
 import { elements } from '../../engine/dtype';
 import type { Forecast } from '../../engine/estimate/forecast';
 import { type Model, modelTensors } from '../../engine/models/architecture';
-import { optimizerOf } from '../../engine/optim/registry';
+import { slabsFor, stateBytes } from '../../engine/optim/registry';
 import type { MemoryPart } from '../../protocol/panels/configure';
 import type { Recipe } from '../../protocol/recipe';
 
@@ -82,10 +81,10 @@ export function quickForecast(model: Model, recipe: Recipe, known: Known | null)
 
 function countedParts(model: Model, recipe: Recipe): { parts: Parts; trainableParameters: number } {
   const plan = planAdapter(model, recipe);
-  const slabs = planSlabs(plan.tensors);
+  const slabs = slabsFor(plan.tensors, recipe);
   const all = slabs.reduce((sum, { length }) => sum + length, 0);
   const trainable = slabs.reduce((sum, { length, frozen }) => sum + (frozen ? 0 : length), 0);
-  const slots = optimizerOf(recipe.optim).slots.length;
+  const state = slabs.reduce((sum, slab) => sum + stateBytes(slab, recipe), 0);
   const replaced = new Set(plan.tensors.map(({ name }) => name));
   const weights = modelTensors(model).reduce(
     (sum, { name, shape }) => sum + (replaced.has(name) ? 0 : 4 * elements(shape)),
@@ -97,9 +96,9 @@ function countedParts(model: Model, recipe: Recipe): { parts: Parts; trainablePa
       weights,
       adapter: 4 * all,
       gradients: 4 * trainable,
-      optimizer: 4 * trainable * slots,
+      optimizer: state,
       activations: 0,
-      saving: 4 * trainable * (2 + slots),
+      saving: 8 * trainable + state,
       workspace: 0,
     },
   };

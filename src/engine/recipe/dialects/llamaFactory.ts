@@ -73,6 +73,10 @@ export const llamaFactory: Dialect = {
     pissa_iter: ignored('taken with pissa_init'),
     pissa_convert: unsupportedIfSet('pissa_convert'),
     use_galore: whenTrue({ optim: 'galore_adamw' }),
+    galore_target: (value) => ({
+      set: { optim_target_modules: value === 'all' ? 'all-linear' : asList(value) },
+    }),
+    galore_layerwise: unsupportedIfSet('layerwise GaLore'),
     shift_attn: whenTrue({ attention: 'shift_short' }),
     rope_scaling: (value) =>
       value === null || value === 'linear'

@@ -44,11 +44,9 @@ export function asList(value: unknown): string[] {
 /** Names of optimizers elsewhere → ours. */
 export const optimizer: Translation = (value) => {
   const name = String(value).toLowerCase();
-  if (['adamw_torch', 'adamw_torch_fused', 'adamw_hf', 'adamw', 'adamw_apex_fused'].includes(name))
-    return { set: { optim: 'adamw' } };
-  if (['adamw_8bit', 'adamw_bnb_8bit'].includes(name)) return { set: { optim: 'adamw_8bit' } };
-  if (name.startsWith('paged_adamw')) return { set: { optim: 'paged_adamw' } };
-  return { set: { optim: name } };
+  if (/^adamw_(torch|torch_fused|hf|apex_fused)$/.test(name)) return { set: { optim: 'adamw' } };
+  if (name === 'adamw_bnb_8bit') return { set: { optim: 'adamw_8bit' } };
+  return { set: { optim: name === 'paged_adamw' ? 'paged_adamw_32bit' : name } };
 };
 
 /** bf16/fp16/fp32 switches → dtype. `auto` stays ours. */
