@@ -43,7 +43,7 @@ export function shortState(run: RunRecord): string {
     case 'stopping':
       return l10n.t('saving and stopping');
     case 'paused':
-      return l10n.t('paused at step {0}', run.step);
+      return l10n.t('paused at step {0}', run.step.toLocaleString('en'));
     case 'running': {
       const share = percent(run);
       if (share === undefined || run.loss === undefined) return run.phase ?? l10n.t('starting');
@@ -55,9 +55,10 @@ export function shortState(run: RunRecord): string {
         ? l10n.t('loss {0}', formatLoss(run.result?.loss ?? run.loss ?? Number.NaN))
         : l10n.t('eval {0}', formatLoss(run.evalLoss));
     case 'stopped':
-      return l10n.t('stopped at step {0}', run.step);
+      return l10n.t('stopped at step {0}', run.step.toLocaleString('en'));
     case 'failed':
-      if (run.error?.code === 'trainer-died') return l10n.t('killed after step {0}', run.step);
+      if (run.error?.code === 'trainer-died')
+        return l10n.t('killed after step {0}', run.step.toLocaleString('en'));
       return (run.error?.message ?? l10n.t('failed')).split('\n', 1)[0]!.slice(0, 80);
   }
 }

@@ -38,8 +38,10 @@ export class AdaptersTree
       const name = groupName(adapter);
       groups.set(name, [...(groups.get(name) ?? []), adapter]);
     }
+    // What tells of no base comes after those that do.
+    const unknown = vscode.l10n.t('Base unknown');
     return [...groups]
-      .sort(([a], [b]) => a.localeCompare(b))
+      .sort(([a], [b]) => Number(a === unknown) - Number(b === unknown) || a.localeCompare(b))
       .map(([name, adapters]) => ({ kind: 'base', name, adapters }));
   }
 
