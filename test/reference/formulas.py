@@ -382,7 +382,8 @@ def am_lora():
     a, b = randn("am-lora/a", tasks, r, inputs, scale=0.5), randn("am-lora/b", tasks, outputs, r, scale=0.5)
     w = randn("am-lora/w", tasks, outputs, scale=0.5)
     tensors |= dict(x=x, delta=delta, a=a, b=b, w=w)
-    gates = dict(sigmoid=torch.sigmoid, relu=torch.relu, softmax=lambda z: z.softmax(0))
+    gates = dict(sigmoid=torch.sigmoid, relu=torch.relu, softmax=lambda z: z.softmax(0),
+                 neutral_sigmoid=lambda z: 2 * torch.sigmoid(z), neutral_relu=lambda z: torch.relu(1 + z))
     for name, gate in gates.items():
         leaves = [t.clone().requires_grad_() for t in (x, a, b, w)]
         xs, as_, bs, ws = leaves
