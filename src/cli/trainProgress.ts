@@ -60,6 +60,11 @@ export class TrainProgress {
         );
         break;
       }
+      case 'step-skipped':
+        this.line(
+          `step ${event.step}  skipped: float16 overflowed; the loss scale is now ${event.lossScale}`,
+        );
+        break;
       case 'sample':
         this.line(terminal.style('dim', `  ${printable(event.prompt)}`));
         this.line(`  → ${printable(event.text).replaceAll('\n', '\n    ')}`);

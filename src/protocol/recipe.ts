@@ -17,7 +17,12 @@ export type Cadence = 'no' | 'steps' | 'epoch';
 export interface RecipeValues {
   // Base
   model: string;
+  /** What products compute in; adapters, optimizer state and the loss are fp32 always. */
   dtype: 'auto' | 'float32' | 'bfloat16' | 'float16';
+  /** The HF Trainer's word for `dtype: bfloat16`. */
+  bf16: boolean;
+  /** The HF Trainer's word for `dtype: float16`. */
+  fp16: boolean;
   /** `auto`, `cpu`, `cuda`, `cuda:1`, `webgpu`. */
   device: string;
   /** CPU threads; 0 lets the runtime choose. */

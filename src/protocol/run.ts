@@ -87,6 +87,8 @@ export type RunEventBody =
       /** Whether this is the lowest loss so far. */
       best: boolean;
     }
+  /** float16: the step's gradient overflowed, and nothing moved. `lossScale` is the one from now on. */
+  | { type: 'step-skipped'; step: number; lossScale: number }
   | { type: 'sample'; step: number; prompt: string; text: string }
   | { type: 'checkpoint'; step: number; path: string; reason: CheckpointReason }
   | { type: 'finished'; step: number; reason: 'complete' | 'early-stopping'; result: TrainResult }

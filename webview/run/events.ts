@@ -23,6 +23,12 @@ function describe(event: OtherEvent): { mark: IconName; kind: string; text: Chil
         kind: 'warned',
         text: `${event.message}${event.remedy === undefined ? '' : ` ${event.remedy}`}`,
       };
+    case 'step-skipped':
+      return {
+        mark: 'warning',
+        kind: '',
+        text: [at(event.step), `: skipped, float16 overflowed; the loss scale is now ${event.lossScale}`],
+      };
     case 'eval':
       return {
         mark: 'graph-line',

@@ -18,7 +18,8 @@ import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
 import { loadTokenizer, type Tokenizer } from '../data';
 import { RunError } from '../errors';
 import { BaseWeights } from '../execution/baseWeights';
-import { openDevice } from '../execution/device';
+import { chooseDevice, openDevice } from '../execution/device';
+import { choosePrecision } from '../execution/precision';
 import { Generator } from '../generate/generator';
 import type { Model } from '../models/architecture';
 import { modelFromConfig } from '../models/registry';
@@ -62,9 +63,10 @@ export async function openSession(params: OpenSessionParams, host: EngineHost): 
   const checkpoint = await openCheckpoint(params.model);
   const model = modelFromConfig(checkpoint.config);
   const tokenizer = await loadTokenizer(checkpoint.folder);
+  const precision = await choosePrecision('auto', chooseDevice(params.device));
   const runtime = openDevice(params);
   try {
-    const weights = BaseWeights.of(runtime, checkpoint, model);
+    const weights = BaseWeights.of(runtime, checkpoint, model, precision);
     session = {
       id: nextId++,
       runtime,

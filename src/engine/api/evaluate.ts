@@ -7,8 +7,9 @@ import { openCheckpoint } from '../checkpoint/folder';
 import { loadTokenizer, planBatches, prepareData } from '../data';
 import { RunError } from '../errors';
 import { BaseWeights } from '../execution/baseWeights';
-import { openDevice } from '../execution/device';
+import { chooseDevice, openDevice } from '../execution/device';
 import { Evaluator, uploadParameters } from '../execution/evaluator';
+import { choosePrecision } from '../execution/precision';
 import { fittedAdapter } from '../train/fittedAdapter';
 
 /** Longest sequence where nobody says otherwise: long contexts cost memory that few datasets need. */
@@ -50,10 +51,11 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
     },
     0,
   );
+  const precision = await choosePrecision('auto', chooseDevice(params.device));
   const runtime = openDevice(params);
   let cancel: NodeJS.Timeout | undefined;
   try {
-    const weights = BaseWeights.of(runtime, checkpoint, model);
+    const weights = BaseWeights.of(runtime, checkpoint, model, precision);
     const fitted = adapter && (await fittedAdapter(adapter, { runtime, model, weights })).adapter;
     const parameters = fitted && uploadParameters(runtime, fitted.plan, fitted.values);
     const evaluator = new Evaluator({ runtime, model, weights, ...(parameters ? { parameters } : {}) });

@@ -14,7 +14,8 @@ import { openCheckpoint } from '../checkpoint/folder';
 import { encodeConversation, loadTokenizer, type Tokenizer } from '../data';
 import { AdapterError, DataError, RecipeError, raiseProblems, UserError } from '../errors';
 import { BaseWeights } from '../execution/baseWeights';
-import { openDevice } from '../execution/device';
+import { chooseDevice, openDevice } from '../execution/device';
+import { choosePrecision } from '../execution/precision';
 import { Generator } from '../generate/generator';
 import { fittedAdapter } from '../train/fittedAdapter';
 
@@ -42,9 +43,10 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
   for (const message of new Set(adapters.flatMap(({ warnings }) => warnings)))
     host.emit({ type: 'warning', message, time: time() });
 
+  const precision = await choosePrecision('auto', chooseDevice(params.device));
   const runtime = openDevice(params);
   try {
-    const weights = BaseWeights.of(runtime, checkpoint, model);
+    const weights = BaseWeights.of(runtime, checkpoint, model, precision);
     const fitted = [];
     for (const adapter of adapters) {
       const { adapter: fit, baseChanged } = await fittedAdapter(adapter, { runtime, model, weights });

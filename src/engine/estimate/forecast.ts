@@ -7,11 +7,12 @@ import { evaluationGraph } from '../compile/evaluationGraph';
 import { dropoutPoolFor, gradientGraph } from '../compile/gradientGraph';
 import type { Slab } from '../compile/slabs';
 import { updateGraph } from '../compile/updateGraph';
-import { byteSize, elements } from '../dtype';
+import { byteSize } from '../dtype';
 import { chooseDevice } from '../execution/deviceName';
 import { isPaged, pagingFor, stateMemory } from '../execution/paging';
 import type { Graph, Value } from '../graph/graph';
-import { type Model, modelTensors } from '../models/architecture';
+import { bfloat16Capability, type Precision, precisionFor } from '../graph/precision';
+import type { Model } from '../models/architecture';
 import { attentionOf } from '../models/attentions';
 import { optimizerOf, slabsFor } from '../optim/registry';
 import { liveness } from './liveness';
@@ -24,7 +25,7 @@ export interface Forecast {
   trainableParameters: number;
   /** Bytes; their sum is `totalBytes`. */
   parts: {
-    /** fp32: the files themselves, mapped, where they are F32; else copies. Weights that train count as `adapter`. */
+    /** In the compute type: the files themselves, mapped, where that is theirs; else copies. Weights that train count as `adapter`. */
     weights: number;
     adapter: number;
     gradients: number;
@@ -43,6 +44,7 @@ export function forecast(
   model: Model,
   recipe: Recipe,
   plan: AdapterPlan = withLoraPlusRates(planAdapter(model, recipe), recipe),
+  precision: Precision = precisionOf(recipe),
 ): Forecast {
   const slabs = slabsFor(plan.tensors, recipe);
   const sizeOfSlabs = (some: readonly Slab[]): number => some.reduce((sum, slab) => sum + slab.length, 0);
@@ -64,22 +66,23 @@ export function forecast(
     accumulate: recipe.gradient_accumulation_steps > 1,
     checkpointing: recipe.gradient_checkpointing,
     dropoutPool,
+    precision,
     attention: attentionOf(recipe, model),
   });
   const graphs: Graph[] = [gradient.graph, updateGraph(slabs, optimizer, recipe, plan, streamed)];
   if (recipe.eval_dataset.length > 0 || recipe.val_size > 0) {
-    const options = { model, plan, slabs, rows: recipe.per_device_eval_batch_size, length };
+    const options = { model, plan, slabs, rows: recipe.per_device_eval_batch_size, length, precision };
     graphs.push(evaluationGraph({ ...options, packing: recipe.packing, result: 'loss' }).graph);
   }
   const lives = graphs.map((graph) => liveness(graph));
   const activations = Math.max(...lives.map((life) => life.peakBytes));
   const reserved = Math.max(...lives.map((life) => life.reservedBytes));
 
-  const shapes = new Map(modelTensors(model).map((tensor) => [tensor.name, tensor.shape]));
+  const base = new Set(gradient.baseInputs);
   const bound = new Set([...gradient.baseInputs, ...slabs.flatMap(({ name }) => [name, `${name}.gradient`])]);
   const fed = gradient.graph.inputs.filter((input) => !bound.has(input.name));
   const parts = {
-    weights: gradient.baseInputs.reduce((sum, name) => sum + 4 * elements(shapes.get(name)!), 0),
+    weights: sizeOf(gradient.graph.inputs.filter(({ name }) => base.has(name))),
     adapter: 4 * sizeOfSlabs(slabs),
     gradients: 4 * trainableParameters,
     optimizer: state.device,
@@ -90,6 +93,12 @@ export function forecast(
   };
   const totalBytes = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
   return { trainableParameters, parts, totalBytes };
+}
+
+/** What the recipe's run computes in; a CUDA device is taken to have bfloat16. */
+function precisionOf({ dtype, device }: Recipe): Precision {
+  const kind = device.startsWith('cuda') ? 'cuda' : device === 'webgpu' ? 'webgpu' : 'cpu';
+  return precisionFor(dtype, kind, bfloat16Capability);
 }
 
 function constantsOf(graph: Graph): Set<Value> {

@@ -16,6 +16,30 @@ const hasEvalData = (recipe: Recipe): boolean => recipe.eval_dataset.length > 0 
 
 const contradictions: readonly Contradiction[] = [
   {
+    key: 'fp16',
+    holds: (recipe) => recipe.bf16 && recipe.fp16,
+    message: 'bf16 and fp16 are both on; a run computes in one of them.',
+    remedy: 'Remove bf16, or fp16.',
+  },
+  {
+    key: 'bf16',
+    holds: (recipe) => recipe.bf16 && !recipe.fp16 && recipe.dtype !== 'bfloat16',
+    message: 'bf16 is on, and dtype says otherwise.',
+    remedy: 'Remove dtype, or bf16.',
+  },
+  {
+    key: 'fp16',
+    holds: (recipe) => recipe.fp16 && !recipe.bf16 && recipe.dtype !== 'float16',
+    message: 'fp16 is on, and dtype says otherwise.',
+    remedy: 'Remove dtype, or fp16.',
+  },
+  {
+    key: 'dtype',
+    holds: (recipe) => recipe.dtype === 'bfloat16' && recipe.device === 'webgpu',
+    message: 'device: webgpu has no bfloat16.',
+    remedy: 'Set dtype: float16 or float32.',
+  },
+  {
     key: 'val_size',
     holds: (recipe) => recipe.eval_dataset.length > 0 && recipe.val_size > 0,
     message: 'val_size and eval_dataset are both given; held-out data comes from one of them.',

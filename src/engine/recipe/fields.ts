@@ -164,14 +164,29 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
     dtype: {
       type: 'enum',
       choices: [
-        { id: 'auto', label: "The checkpoint's own where the device computes in it, else float32" },
+        { id: 'auto', label: 'bfloat16 on CUDA (float16 before Ampere), float32 elsewhere' },
         { id: 'float32', label: '4 bytes a weight; exact' },
         { id: 'bfloat16', label: '2 bytes a weight; wide range' },
-        { id: 'float16', label: '2 bytes a weight; narrow range' },
+        { id: 'float16', label: '2 bytes a weight; narrow range, dynamic loss scaling' },
       ],
       default: 'auto',
       group: 'model',
-      description: 'The element type of the frozen base weights.',
+      description:
+        'What products compute in, and how base weights lie in memory. Adapters, optimizer and loss are float32.',
+    },
+    bf16: {
+      type: 'boolean',
+      default: false,
+      group: 'model',
+      advanced: true,
+      description: 'The same as dtype: bfloat16.',
+    },
+    fp16: {
+      type: 'boolean',
+      default: false,
+      group: 'model',
+      advanced: true,
+      description: 'The same as dtype: float16.',
     },
     device: {
       type: 'enum',

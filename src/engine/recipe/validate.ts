@@ -233,6 +233,8 @@ function resolveRecipe(
     dataset: datasetSources(get('dataset'), path),
     eval_dataset: evalDataset,
     output_dir: path(typeof common.output_dir === 'string' ? common.output_dir : join('runs', name)),
+    dtype:
+      common.dtype !== 'auto' ? common.dtype : common.bf16 ? 'bfloat16' : common.fp16 ? 'float16' : 'auto',
     layers_to_transform: typeof layers === 'number' ? [layers] : common.layers_to_transform,
     layers_pattern: typeof pattern === 'string' ? [pattern] : common.layers_pattern,
     warmup_ratio:

@@ -29,6 +29,16 @@ export async function notFinite(
   });
 }
 
+/** float16 overflows at any loss scale: what overflows are activations. */
+export function overflowing(step: number, newest: string | null): RunError {
+  return new RunError({
+    code: 'loss-scale-exhausted',
+    message: `Step ${step} overflows float16 although the loss is not scaled any more.`,
+    remedy: `Set dtype: bfloat16, or float32 where the device has none${newest ? ', and resume with --resume' : ''}.`,
+    facts: { step, checkpoint: newest },
+  });
+}
+
 export function gradientZero(step: number): RunError {
   return new RunError({
     code: 'gradient-zero',

@@ -4,6 +4,7 @@ import type { PlanFacts, RunEventBody } from '../../protocol/run';
 import type { AdapterPlan } from '../adapters/plan';
 import { elements } from '../dtype';
 import { forecast } from '../estimate/forecast';
+import type { Precision } from '../graph/precision';
 import { modelTensors } from '../models/architecture';
 import type { Calendar } from './calendar';
 import type { Inputs } from './inputs';
@@ -11,13 +12,13 @@ import type { Inputs } from './inputs';
 export function planFacts(
   recipe: Recipe,
   { plan, model, data }: Inputs,
-  device: string,
+  precision: Precision,
   calendar: Calendar,
 ): PlanFacts {
   return {
     modelType: model.modelType,
-    device: device,
-    dtype: 'float32',
+    device: precision.device,
+    dtype: precision.compute,
     adapter: recipe.adapter,
     trainableParameters: trainableParameters(plan),
     totalParameters: modelTensors(model).reduce((sum, tensor) => sum + elements(tensor.shape), 0),
@@ -28,7 +29,7 @@ export function planFacts(
     totalSteps: calendar.totalSteps,
     stepsPerEpoch: calendar.stepsPerEpoch,
     effectiveBatchSize: recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps,
-    predictedPeakBytes: forecast(model, recipe, plan).totalBytes,
+    predictedPeakBytes: forecast(model, recipe, plan, precision).totalBytes,
   };
 }
 

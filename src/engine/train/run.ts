@@ -12,7 +12,9 @@ import { type Batch, planBatches } from '../data';
 import { SessionError, UserError } from '../errors';
 
 import { BaseWeights } from '../execution/baseWeights';
-import { openDevice } from '../execution/device';
+import { chooseDevice, openDevice } from '../execution/device';
+import { choosePrecision } from '../execution/precision';
+import type { Precision } from '../graph/precision';
 import { attentionOf } from '../models/attentions';
 import { learningRateAt } from '../optim/schedule';
 import { formatRecipe } from '../recipe/format';
@@ -20,8 +22,9 @@ import { RunRecorder } from '../run/recorder';
 import { RunFolder } from '../run/runFolder';
 import type { Runtime } from '../session';
 import { Calendar, isDue } from './calendar';
-import { cancelled, gradientZero, notFinite } from './failures';
+import { cancelled, gradientZero, notFinite, overflowing } from './failures';
 import { batchOptions, type Inputs, readInputs } from './inputs';
+import { smallestScale } from './lossScale';
 import { openingRemarks, planFacts, trainableParameters } from './opening';
 import { isAdapter, type Trained, writeResult } from './output';
 import { SampleWriter } from './samples';
@@ -34,11 +37,12 @@ import { Trainer } from './trainer';
 export async function train({ recipe, notes }: TrainParams, host: EngineHost): Promise<TrainResult> {
   const inputs = await readInputs(recipe, host);
   // Before the folder: a device that is not there leaves nothing behind.
+  const precision = await choosePrecision(recipe.dtype, chooseDevice(recipe.device));
   const runtime = openDevice({ device: recipe.device, threads: recipe.threads });
   try {
     const { folder, from } = await openFolder(recipe);
     try {
-      return await new Run(recipe, inputs, folder, runtime, host).go(from, notes);
+      return await new Run(recipe, inputs, folder, runtime, precision, host).go(from, notes);
     } finally {
       folder.release();
     }
@@ -83,6 +87,7 @@ class Run {
     private inputs: Inputs,
     private readonly folder: RunFolder,
     private readonly runtime: Runtime,
+    private readonly precision: Precision,
     private readonly host: EngineHost,
   ) {
     this.#calendar = new Calendar(inputs.data.train, batchOptions(recipe, inputs, 'train'), recipe);
@@ -90,7 +95,7 @@ class Run {
 
   async go(from: string | null, notes: readonly string[]): Promise<TrainResult> {
     const { recipe, inputs } = this;
-    const weights = BaseWeights.of(this.runtime, inputs.checkpoint, inputs.model);
+    const weights = BaseWeights.of(this.runtime, inputs.checkpoint, inputs.model, this.precision);
     this.#weights = weights;
     let warnings: string[] = [];
     let startNotes: readonly string[] = [];
@@ -124,7 +129,7 @@ class Run {
     }, 50);
     try {
       const resumedFromStep = from ? this.#progress.step : null;
-      const facts = planFacts(recipe, this.inputs, this.runtime.device.kind, this.#calendar);
+      const facts = planFacts(recipe, this.inputs, this.precision, this.#calendar);
       const run = this.folder.path;
       this.#recorder.emit({ type: 'run-started', run, pid: process.pid, plan: facts, resumedFromStep });
       for (const event of openingRemarks(recipe, this.inputs, [...notes, ...startNotes], warnings))
@@ -230,12 +235,17 @@ class Run {
       loss += part.loss;
     }
     const step = progress.step + 1;
+    const { lossScale } = this.#trainer;
+    // Neither the optimizer nor the schedule counts skipped steps, as in torch.
+    const update = step - (lossScale?.skipped ?? 0);
     const learningRate =
-      learningRateAt(this.recipe, step, this.#calendar.totalSteps) *
-      (this.#trainer.host?.learningRateFactor?.(step) ?? 1);
-    if (!Number.isFinite(loss)) throw await this.#notFinite(`The loss is ${loss}`, step, batches);
-    const gradNorm = await this.#trainer.update(step, learningRate);
-    if (!Number.isFinite(gradNorm))
+      learningRateAt(this.recipe, update, this.#calendar.totalSteps) *
+      (this.#trainer.host?.learningRateFactor?.(update) ?? 1);
+    if (!Number.isFinite(loss) && !lossScale)
+      throw await this.#notFinite(`The loss is ${loss}`, step, batches);
+    const moves = await this.#trainer.unscale(loss);
+    const gradNorm = moves ? await this.#trainer.update(update, learningRate) : null;
+    if (gradNorm !== null && !Number.isFinite(gradNorm))
       throw await this.#notFinite(`The loss is ${loss}, but its gradient is not finite`, step, batches);
     if (gradNorm === 0) throw gradientZero(step);
 
@@ -247,6 +257,12 @@ class Run {
     progress.microStep += batches.length;
     progress.batch = epochEnded ? 0 : end;
     if (epochEnded) progress.epoch++;
+    if (lossScale && !moves) {
+      if (lossScale.scale < smallestScale)
+        throw overflowing(step, this.folder.newestCheckpoint()?.path ?? null);
+      this.#recorder.emit({ type: 'step-skipped', step, lossScale: lossScale.scale });
+      return epochEnded;
+    }
     this.#recentLosses = [...this.#recentLosses, loss].slice(-10);
     this.#recorder.emit({
       type: 'step',
@@ -339,7 +355,9 @@ class Run {
       baseFolder: this.inputs.checkpoint.folder,
     };
     const { state, host } = this.#trainer;
-    await writeSnapshot(path, state, this.inputs.plan, this.#progress, run, host, this.#start);
+    const { lossScale } = this.#trainer;
+    const progress = { ...this.#progress, ...(lossScale ? { lossScale: lossScale.state } : {}) };
+    await writeSnapshot(path, state, this.inputs.plan, progress, run, host, this.#start);
     await this.#recorder.saveState();
     await this.folder.prune(
       this.recipe.save_total_limit,
@@ -353,7 +371,9 @@ class Run {
     const run = { seed: this.recipe.seed, data: this.inputs.dataDigest };
     const { state, host } = this.#trainer;
     const { progress, warnings } = await readSnapshot(from, state, this.inputs.plan, run, host, this.#start);
-    Object.assign(this.#progress, progress);
+    const { lossScale, ...rest } = progress;
+    if (lossScale) this.#trainer.lossScale?.restore(lossScale);
+    Object.assign(this.#progress, rest);
     return warnings;
   }
 

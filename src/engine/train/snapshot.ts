@@ -25,6 +25,7 @@ import {
 import { RunError, raiseProblems, UserError } from '../errors';
 import { writeFolderAtomic } from '../files/atomic';
 import { readJsonObject } from '../files/json';
+import { isLossScaleState, type LossScaleState } from './lossScale';
 import { isAdapter } from './output';
 import type { TrainingState } from './state';
 
@@ -41,6 +42,8 @@ export interface Progress {
   bestStep: number | null;
   /** Evaluations since the best one. */
   evaluationsWithoutGain: number;
+  /** Of float16 runs. */
+  lossScale?: LossScaleState;
 }
 
 interface SnapshotFile extends Progress {
@@ -245,7 +248,8 @@ async function readProgress(folder: string): Promise<SnapshotFile> {
   if (
     value?.version !== 1 ||
     whole.some((key) => !Number.isSafeInteger(value[key]) || (value[key] as number) < 0) ||
-    typeof value.data !== 'string'
+    typeof value.data !== 'string' ||
+    (value.lossScale !== undefined && !isLossScaleState(value.lossScale))
   ) {
     throw damaged(folder, `${progressName} does not say where the run stood`);
   }

@@ -6,6 +6,7 @@ import type { HostPart, StepAccess } from '../adapters/variant';
 import { dropoutOffsets, dropoutPool } from '../compile/dropout';
 import { dropoutPoolFor, type GradientProgram, gradientGraph } from '../compile/gradientGraph';
 import { transformConstants } from '../compile/updateGraph';
+import { unscaleGraph } from '../compile/unscaleGraph';
 import type { Batch } from '../data';
 import type { BaseWeights } from '../execution/baseWeights';
 import { Evaluator, type Parameters } from '../execution/evaluator';
@@ -17,6 +18,7 @@ import type { Model } from '../models/architecture';
 import type { AttentionBuilder } from '../models/attention';
 import type { OptimizerSettings } from '../optim/optimizer';
 import type { DeviceTensor, Runtime } from '../session';
+import { LossScale } from './lossScale';
 import { TrainingState } from './state';
 import { Updater } from './updater';
 
@@ -67,6 +69,9 @@ export class Trainer {
   readonly #constants: DeviceTensor[] = [];
   /** What the method does on the host. */
   readonly host: HostPart | undefined;
+  /** Of float16 runs. */
+  readonly lossScale: LossScale | undefined;
+  #unscale: Program | undefined;
   #notes: string[] = [];
 
   private constructor(
@@ -74,6 +79,7 @@ export class Trainer {
     readonly state: TrainingState,
   ) {
     this.host = o.plan.variant.host?.([...o.plan.sites.values()], o.plan.settings, o.totalSteps ?? 0);
+    this.lossScale = o.weights.precision.compute === 'float16' ? new LossScale() : undefined;
     this.#poolLength = dropoutPoolFor(o.plan, o.largestBatchTokens);
     this.parameters = { plan: o.plan, slabs: state.slabs, bindings: state.parameterBindings() };
     this.#evaluator = new Evaluator({
@@ -111,9 +117,10 @@ export class Trainer {
     microBatches = 1,
   ): Promise<MicroStep> {
     const { program, compiled } = await this.#gradientProgram(batch);
-    feedBatch(program, batch, 1 / trainedTokens);
+    const scale = this.lossScale?.scale ?? 1;
+    feedBatch(program, batch, scale / trainedTokens);
     program.feed('carry', Uint8Array.of(carry ? 1 : 0));
-    program.feedScalar('extra_share', 1 / microBatches);
+    program.feedScalar('extra_share', scale / microBatches);
     dropoutOffsets(this.o.settings.seed, microStep, compiled.dropoutMasks).forEach((offset, i) => {
       program.feed(`dropout_offset.${i}`, BigInt64Array.of(BigInt(offset)));
     });
@@ -122,7 +129,27 @@ export class Trainer {
       (sum, loss) => sum + (loss.coefficient / microBatches) * program.readScalar(loss.name),
       0,
     );
-    return { loss: program.readScalar('loss'), extra };
+    return { loss: program.readScalar('loss') / scale, extra };
+  }
+
+  /**
+   * For runs with a loss scale, between the last `accumulate` and `update`: takes the scale out of the gradients. False
+   * where they overflowed: then nothing has moved but the scale, and the step must be left out.
+   * @param loss of the step; one that is not finite has overflowed already.
+   */
+  async unscale(loss: number): Promise<boolean> {
+    const { lossScale } = this;
+    if (!lossScale) return true;
+    this.#unscale ??= await Program.open(
+      this.o.runtime,
+      unscaleGraph(this.state.slabs),
+      new Map(this.state.gradientBindings()),
+    );
+    this.#unscale.feedScalar('inverse_loss_scale', 1 / lossScale.scale);
+    await this.#run(this.#unscale);
+    const finite = Number.isFinite(loss) && Number.isFinite(this.#unscale.readScalar('squares'));
+    lossScale.stepped(finite);
+    return finite;
   }
 
   /** Applies the accumulated gradients; returns their norm before clipping. @param step counted from 1. */
@@ -194,6 +221,7 @@ export class Trainer {
     this.#gradients.clear();
     this.#evaluator.release();
     this.#update?.release();
+    this.#unscale?.release();
     this.#pool?.release();
     for (const tensor of this.#constants) tensor.release();
     this.state.release();

@@ -109,6 +109,8 @@ export function foldEvent(run: RunRecord, event: JobEvent): RunRecord {
         peakMemoryBytes: event.peakMemoryBytes,
         etaSeconds: event.etaSeconds ?? undefined,
       };
+    case 'step-skipped':
+      return { ...next, phase: undefined, step: event.step };
     case 'eval': {
       const bestEvalLoss = Math.min(event.loss, run.bestEvalLoss ?? Number.POSITIVE_INFINITY);
       return { ...next, evalLoss: event.loss, bestEvalLoss };
