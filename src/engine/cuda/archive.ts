@@ -31,6 +31,7 @@ const limits = {
   /** Compressed libraries shrink to a third; a bomb to a thousandth. */
   ratio: 200,
   depth: 6,
+  padding: 1 << 20,
 } as const;
 
 /** Opens a container and lists what `wants`, told by path. @throws SessionError `archive-…`. */
@@ -148,7 +149,16 @@ async function* tarEntries(
     for (let count = 0; ; count++) {
       if (count > limits.entries) throw tooLarge(path, `it has more than ${limits.entries} entries`);
       const header = await takeAll(512);
-      if (header.length < 512 || header.every((byte) => byte === 0)) return;
+      if (header.length < 512) throw new Error('it ends without a last entry');
+      if (header.every((byte) => byte === 0)) {
+        // The compressed stream's own checksum stands at its end; what lies before it is padding.
+        for (let padding = 0; padding < limits.padding; ) {
+          const part = await take(limits.padding);
+          if (part.length === 0) return;
+          padding += part.length;
+        }
+        throw tooLarge(path, 'it goes on after its last entry');
+      }
       const field = (at: number, length: number): string =>
         header.toString('utf8', at, at + length).replace(/\0.*$/s, '');
       const size = Number.parseInt(field(124, 12).trim() || '0', 8);

@@ -39,9 +39,8 @@ const withLibraries = (names: readonly string[] = cudaLibraries): MachineParts =
 
 async function report(t: TestContext, of: Machine, install = true, verify = false): Promise<CudaReport> {
   const storage = await scratch(t);
-  const arch = { x64: 'x64', arm64: 'arm64' }[process.arch] ?? process.arch;
   if (install) installProviderFiles(storage);
-  return cudaReport({ machine: { ...of, arch }, library: '/nowhere/lib', version, storage, verify });
+  return cudaReport({ machine: of, library: '/nowhere/lib', version, storage, verify });
 }
 const part = ({ parts }: CudaReport, name: string): CudaPart => {
   const found = parts.filter((entry) => entry.name === name);
