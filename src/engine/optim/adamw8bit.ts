@@ -5,6 +5,7 @@ import type { SettingField } from '../../protocol/settings';
 import type { PlannedTensor } from '../adapters/variant';
 import type { Slab } from '../compile/slabs';
 import { elements } from '../dtype';
+import type { Value } from '../graph/graph';
 import { adamMove, adamScalars, kept } from './adam';
 import { adamw } from './adamw';
 import { type Coded, codedSlots, decoded, encoded, padded, unpadded } from './blockwise';
@@ -32,7 +33,10 @@ export const codedMoments = (counts: readonly number[]): Slot[] => [
 ];
 
 /** Adam on coded moments: `gradient` is filled up to whole blocks, and so is what comes back. */
-export function codedMove(context: UpdateContext, gradient: UpdateContext['gradient']) {
+export function codedMove(
+  context: UpdateContext,
+  gradient: Value,
+): { move: Value; slots: Record<string, Value> } {
   const { b, slots } = context;
   const coded = (name: string): Coded => ({
     codes: slots[`${name}_codes`]!,
@@ -63,12 +67,19 @@ export const adamw8bit: Optimizer = {
     slab.kind === '8bit' ? codedMoments(slab.entries.map(({ count }) => count)) : adamw.slots(slab, settings),
   scalars: adamScalars,
   update(context) {
-    const { b, slab, parameter, gradient } = context;
-    if (slab.kind !== '8bit') return adamw.update(context);
+    const { b, slab, parameter, gradient, slots: old } = context;
     const counts = slab.entries.map(({ count }) => count);
-    const { move, slots } = codedMove(context, padded(b, gradient, counts));
-    const moved = b.sub(parameter, unpadded(b, move, counts));
+    const eight = slab.kind === '8bit';
+    const { move, slots } = eight
+      ? codedMove(context, padded(b, gradient, counts))
+      : plainMove(context, { m: old.m!, v: old.v! });
+    const moved = b.sub(parameter, eight ? unpadded(b, move, counts) : move);
     const factor = kept(context);
     return { parameter: factor ? b.mul(moved, factor) : moved, slots };
   },
 };
+
+function plainMove(context: UpdateContext, old: { m: Value; v: Value }) {
+  const { move, ...slots } = adamMove(context, old, context.gradient);
+  return { move, slots: slots as Record<string, Value> };
+}

@@ -2,8 +2,8 @@
 // is the nearest of 256 dynamic codes, signed or not. A tensor's last block is filled up with zeros. As graph operators.
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
+import { dynamicCodes } from '../quantization/codes';
 import { unsignedDynamicCodes } from '../quantization/dynamicCodes';
-import { dynamicCodes } from '../quantization/nf4';
 import type { Slot } from './optimizer';
 
 export const blockSize = 256;
@@ -58,7 +58,7 @@ export function unpadded(b: GraphBuilder, x: Value, counts: readonly number[]): 
 }
 
 function table(signed: boolean): Float32Array {
-  return signed ? dynamicCodes() : unsignedDynamicCodes();
+  return signed ? dynamicCodes : unsignedDynamicCodes();
 }
 
 /** The values, filled up. */
