@@ -1,4 +1,4 @@
-"""The other side of the benchmark: LoRA with PEFT + PyTorch on the CPU, float32, as a user would run it.
+"""The other side of the benchmark: LoRA with PEFT + PyTorch as a user would run it, on the CPU in float32 or on a GPU in bfloat16.
 
     python bench/peftBaseline.py --config bench/models/llama-23m.json --batch 4 --length 256 --threads 2
 
@@ -6,7 +6,8 @@ The model is made here with random weights; every token is trained. A step is fo
 to norm 1, AdamW and zero_grad. Eager mode with PyTorch's fastest parts for it: scaled_dot_product_attention
 without a mask, fused AdamW. torch.compile is not used: it needs a C++ compiler on the user's machine, which
 "compiler" in the output reports. Prints one JSON line; tokensPerSecond comes from the median step.
-With --matmul only the rate of the model's own forward matrix products is measured.
+With --matmul only the rate of the model's own forward matrix products is measured. With --checkpoint the weights come from a
+Hugging Face folder; --load-4bit has bitsandbytes quantise them (NF4, double quantisation) as they are loaded.
 """
 
 import argparse
@@ -23,7 +24,12 @@ import time
 
 def arguments():
     p = argparse.ArgumentParser()
-    p.add_argument("--config", required=True, type=pathlib.Path, help="a Hugging Face config.json")
+    source = p.add_mutually_exclusive_group(required=True)
+    source.add_argument("--config", type=pathlib.Path, help="a Hugging Face config.json")
+    source.add_argument("--checkpoint", type=pathlib.Path, help="a Hugging Face folder with weights")
+    p.add_argument("--device", default="cpu", help="cpu or cuda")
+    p.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the frozen weights and the compute")
+    p.add_argument("--load-4bit", action="store_true")
     p.add_argument("--batch", type=int, default=4)
     p.add_argument("--length", type=int, default=256)
     p.add_argument("--steps", type=int, default=10, help="measured steps")
@@ -40,7 +46,8 @@ def arguments():
 given = arguments()
 # Read by OpenMP and MKL when PyTorch is imported.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(given.threads)
-os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+if given.device == "cpu":
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
@@ -81,9 +88,18 @@ def about() -> dict:
 
 def make_model(attention: str):
     torch.manual_seed(0)
-    config = transformers.AutoConfig.from_pretrained(given.config)
+    dtype = getattr(torch, given.dtype)
+    config = transformers.AutoConfig.from_pretrained(given.config or given.checkpoint)
     config.use_cache = False
-    return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation=attention)
+    if not given.checkpoint:
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+        return model.to(given.device)
+    quantised = {}
+    if given.load_4bit:
+        quantised["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype)
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        given.checkpoint, config=config, dtype=dtype, attn_implementation=attention, device_map=given.device, **quantised)
 
 
 def train() -> dict:
@@ -92,6 +108,9 @@ def train() -> dict:
     base_parameters = model.num_parameters()
     model = peft.get_peft_model(model, peft.LoraConfig(
         task_type="CAUSAL_LM", r=given.rank, lora_alpha=given.alpha, target_modules="all-linear"))
+    # PEFT's default: adapters train in float32 over a 16-bit base, under autocast.
+    autocast = torch.autocast(given.device, dtype=torch.bfloat16, enabled=given.dtype == "bfloat16")
+    synchronise = torch.cuda.synchronize if given.device.startswith("cuda") else lambda: None
     if given.checkpointing:
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -104,14 +123,18 @@ def train() -> dict:
     seconds, losses = [], []
     for _ in range(given.warmup + given.steps):
         ids = torch.randint(0, vocab, (given.batch, given.length))
+        synchronise()
         start = time.perf_counter()
+        ids = ids.to(given.device)
         # No attention mask: without padding this is the fast causal path.
-        loss = model(input_ids=ids, labels=ids).loss
+        with autocast:
+            loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainable, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(loss.item())
+        synchronise()
         seconds.append(time.perf_counter() - start)
     measured = seconds[given.warmup:]
     return {
@@ -122,6 +145,7 @@ def train() -> dict:
         # What the Python process holds before the model exists: a CUDA build of PyTorch maps more than a CPU build.
         "importedRssBytes": imported,
         "loadedRssBytes": loaded,
+        "peakDeviceBytes": torch.cuda.max_memory_reserved() if given.device.startswith("cuda") else None,
         "baseParameters": base_parameters,
         "trainableParameters": sum(p.numel() for p in trainable),
         "firstLoss": losses[0],
@@ -160,7 +184,7 @@ if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(given.threads)
     settings = {
-        "config": given.config.name, "batch": given.batch, "length": given.length,
+        "config": (given.config or given.checkpoint).name, "batch": given.batch, "length": given.length,
         "attention": given.attention, "checkpointing": given.checkpointing,
     }
     print(json.dumps(settings | (measure_products() if given.matmul else train()) | about()))
