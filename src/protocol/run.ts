@@ -40,10 +40,25 @@ export interface TrainResult {
 
 export type CheckpointReason = 'steps' | 'epoch' | 'best' | 'asked' | 'stop' | 'end';
 
+/** One module when a method chose between them. */
+export interface ModuleChoice {
+  path: string;
+  /** Share of what the modules of its group add. */
+  importance: number;
+  kept: boolean;
+  /** The pair that it shares; null for one that has its own. */
+  sharedAs: string | null;
+}
+
 /** What happened, without its time. */
 export type RunEventBody =
   | { type: 'run-started'; run: string; pid: number; plan: PlanFacts; resumedFromStep: number | null }
-  | { type: 'note'; message: string }
+  | {
+      type: 'note';
+      message: string;
+      /** Where a method chose between modules: all of them, in the order of the model. */
+      modules?: readonly ModuleChoice[];
+    }
   | { type: 'warning'; message: string; remedy?: string }
   | {
       type: 'progress';

@@ -4,6 +4,7 @@ import { amLora } from './amLora';
 import { deltaLora } from './deltaLora';
 import { dora } from './dora';
 import { lora } from './lora';
+import { loraDrop } from './loraDrop';
 import { loraFa } from './loraFa';
 import { loraXs } from './loraXs';
 import { mora } from './mora';
@@ -17,6 +18,7 @@ export const variants: readonly Variant[] = [
   lora,
   dora,
   loraFa,
+  loraDrop,
   loraXs,
   vera,
   adalora,

@@ -1,6 +1,8 @@
 // What an adapter method says of itself. A method is one file: its parameters, how it changes a module in the forward pass,
 // its exact LoRA form where it has one. Shared code never asks which method it has before it.
 
+import type { ModuleChoice } from '../../protocol/run';
+import type { SettingValue } from '../../protocol/settings';
 import type { JsonObject } from '../files/json';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
@@ -193,6 +195,26 @@ export interface HostPart {
   restore(state: HostState): void;
 }
 
+/** What a run finds out before it trains: it learns on a part of the data, sees how much each module adds, and plans anew. */
+export interface Preparation {
+  /** Undefined where the settings leave nothing to find out. */
+  phase(settings: AdapterSettings): { steps: number; sampleRatio: number } | undefined;
+  /** @param response by module path: the mean over tokens of ‖Δ(x)‖², Δ being what the module's adapter adds. */
+  conclude(
+    sites: readonly Site[],
+    settings: AdapterSettings,
+    response: ReadonlyMap<string, number>,
+  ): {
+    /** Own settings with which the run is planned again; `phase` has nothing left to find out then. */
+    settings: Readonly<Record<string, SettingValue>>;
+    /** Full sentences. */
+    message: string;
+    modules: readonly ModuleChoice[];
+    /** Tensors that go on: name in the new plan → name in the old one. The others start anew. */
+    carried: ReadonlyMap<string, string>;
+  };
+}
+
 /** A change of gradients between clipping and the optimizer. */
 export interface GradientTransform {
   /** What it needs of tensors that never change, computed once on the host in the files' layout. */
@@ -258,6 +280,8 @@ export interface Variant {
   /** The rank of every module, where the settings fix it whatever r and rank_pattern say. */
   rank?(settings: AdapterSettings): number;
   gradientTransform?: GradientTransform;
+  /** The phase before training (train/preparation.ts). */
+  preparation?: Preparation;
   /** Its part on the host, made once per run. */
   host?(sites: readonly Site[], settings: AdapterSettings, totalSteps: number): HostPart;
 }

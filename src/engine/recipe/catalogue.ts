@@ -40,7 +40,7 @@ export interface RecipeCatalogue extends Readonly<Record<Axis, readonly Catalogu
 
 /** Names that users know and that this version does not have; an axis drops out of here as its entry arrives. */
 export const knownElsewhere: Readonly<Record<Axis | 'preset', readonly string[]>> = {
-  adapter: ['lora_drop', 'qlora', 'oft'],
+  adapter: ['qlora', 'oft'],
   init_lora_weights: ['lora_ga', 'mica'],
   quantization: ['nf4', 'fp4', 'int8'],
   optim: [

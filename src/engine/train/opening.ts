@@ -13,7 +13,7 @@ export function planFacts(
   recipe: Recipe,
   { plan, model, data }: Inputs,
   precision: Precision,
-  calendar: Calendar,
+  calendar: Pick<Calendar, 'totalSteps' | 'stepsPerEpoch'>,
 ): PlanFacts {
   return {
     modelType: model.modelType,
@@ -47,8 +47,14 @@ export function openingRemarks(
           `max_length ${wanted} is more than the model's ${model.maxPositions} positions; ${model.maxPositions} is used.`,
         ]
       : [];
+  const phase = plan.variant.preparation?.phase(plan.settings);
+  const upperBound = phase
+    ? [
+        `The first ${phase.steps} steps choose between modules, on ${100 * phase.sampleRatio} % of the data; until then the number of parameters and the forecast are upper bounds.`,
+      ]
+    : [];
   return [
-    ...[...notes, ...ofInputs, ...data.report.notes, ...shortened].map((message) => ({
+    ...[...notes, ...ofInputs, ...data.report.notes, ...shortened, ...upperBound].map((message) => ({
       type: 'note' as const,
       message,
     })),

@@ -5,7 +5,7 @@ import type { CheckpointReason, TrainResult } from '../../protocol/run';
 import type { EngineHost, TrainParams } from '../../protocol/trainer';
 import { convertedPlan, convertedValues, type StartFactors } from '../adapters/convert';
 import { withLoraPlusRates } from '../adapters/loraPlus';
-import { planAdapter } from '../adapters/plan';
+import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import type { AdapterSettings } from '../adapters/settings';
 import { catalogue } from '../catalogue';
 import { type Batch, planBatches } from '../data';
@@ -27,6 +27,7 @@ import { batchOptions, type Inputs, readInputs } from './inputs';
 import { smallestScale } from './lossScale';
 import { openingRemarks, planFacts, trainableParameters } from './opening';
 import { isAdapter, type Trained, writeResult } from './output';
+import { Preparation, preparationFacts } from './preparation';
 import { SampleWriter } from './samples';
 import { type Progress, readSnapshot, restoreParameters, writeSnapshot } from './snapshot';
 import { SpeedMeter } from './speed';
@@ -62,7 +63,11 @@ async function openFolder(recipe: Recipe): Promise<{ folder: RunFolder; from: st
 
 /** The optimizer's loop over one set of inputs. */
 class Run {
-  readonly #calendar: Calendar;
+  readonly #training: Calendar;
+  /** What the method finds out first; undefined for most. */
+  readonly #preparation: Preparation | undefined;
+  /** Whether it still does. */
+  #preparing = false;
   readonly #speed = new SpeedMeter();
   readonly #progress: Progress = {
     step: 0,
@@ -90,7 +95,9 @@ class Run {
     private readonly precision: Precision,
     private readonly host: EngineHost,
   ) {
-    this.#calendar = new Calendar(inputs.data.train, batchOptions(recipe, inputs, 'train'), recipe);
+    const options = batchOptions(recipe, inputs, 'train');
+    this.#training = new Calendar(inputs.data.train, options, recipe);
+    this.#preparation = Preparation.of(recipe, inputs.plan, inputs.data.train, options);
   }
 
   async go(from: string | null, notes: readonly string[]): Promise<TrainResult> {
@@ -103,18 +110,11 @@ class Run {
       const start = await this.#prepareStart(from);
       startNotes = start.notes;
       const { sideFiles } = inputs.plan;
-      this.inputs = { ...inputs, plan: { ...start.plan, ...(sideFiles ? { sideFiles } : {}) } };
-      this.#trainer = await Trainer.create({
-        runtime: this.runtime,
-        model: inputs.model,
-        weights,
-        plan: start.plan,
-        settings: recipe,
-        attention: attentionOf(recipe, inputs.model),
-        totalSteps: this.#calendar.totalSteps,
-        largestBatchTokens:
-          recipe.per_device_train_batch_size * Math.min(recipe.max_length, inputs.model.maxPositions),
-      });
+      const chosen = from ? await this.#preparation?.restored(from, this.#planFor) : undefined;
+      const plan = chosen ?? { ...start.plan, ...(sideFiles ? { sideFiles } : {}) };
+      this.inputs = { ...inputs, plan };
+      this.#preparing = this.#preparation !== undefined && chosen === undefined;
+      this.#trainer = await this.#openTrainer();
       this.#trainer.state.write(start.values);
       this.#start = startFactors(start, this.#trainer.state.readAll());
       if (from) warnings = await this.#restore(from);
@@ -129,7 +129,10 @@ class Run {
     }, 50);
     try {
       const resumedFromStep = from ? this.#progress.step : null;
-      const facts = planFacts(recipe, this.inputs, this.precision, this.#calendar);
+      const facts = planFacts(recipe, this.inputs, this.precision, {
+        totalSteps: this.#totalSteps,
+        stepsPerEpoch: this.#training.stepsPerEpoch,
+      });
       const run = this.folder.path;
       this.#recorder.emit({ type: 'run-started', run, pid: process.pid, plan: facts, resumedFromStep });
       for (const event of openingRemarks(recipe, this.inputs, [...notes, ...startNotes], warnings))
@@ -148,6 +151,68 @@ class Run {
     }
   }
 
+  /** A trainer for the plan as it is now. */
+  #openTrainer(): Promise<Trainer> {
+    const { recipe, inputs } = this;
+    return Trainer.create({
+      runtime: this.runtime,
+      model: inputs.model,
+      weights: this.#weights,
+      plan: inputs.plan,
+      settings: recipe,
+      attention: attentionOf(recipe, inputs.model),
+      totalSteps: this.#calendar.totalSteps,
+      largestBatchTokens:
+        recipe.per_device_train_batch_size * Math.min(recipe.max_length, inputs.model.maxPositions),
+    });
+  }
+
+  /** Plans again, where ranks moved or modules were chosen. */
+  readonly #planFor = (settings: AdapterSettings): AdapterPlan => {
+    const { model, plan } = this.inputs;
+    return withLoraPlusRates(planAdapter(model, settings, plan.earlier), this.recipe);
+  };
+
+  /** Of the phase that the run is in. */
+  get #calendar(): Calendar {
+    return this.#preparing ? this.#preparation!.calendar : this.#training;
+  }
+
+  /** Steps of the phases before this one. */
+  get #stepsBefore(): number {
+    return this.#preparing ? 0 : (this.#preparation?.steps ?? 0);
+  }
+
+  /** Of all phases. */
+  get #totalSteps(): number {
+    return this.#training.totalSteps + (this.#preparation?.steps ?? 0);
+  }
+
+  /** Goes over to training with what the first phase found out. */
+  async #conclude(preparation: Preparation): Promise<void> {
+    const trainer = this.#trainer;
+    const { plan, values, message, modules } = await preparation.conclude({
+      runtime: this.runtime,
+      model: this.inputs.model,
+      weights: this.#weights,
+      parameters: trainer.parameters,
+      packing: this.recipe.packing,
+      values: trainer.state.readAll(),
+      planFor: this.#planFor,
+      cancelled: () => this.host.cancelRequested,
+    });
+    this.inputs = { ...this.inputs, plan };
+    this.#preparing = false;
+    Object.assign(this.#progress, { epoch: 0, batch: 0 });
+    this.#recentLosses = [];
+    trainer.release();
+    this.#trainer = await this.#openTrainer();
+    this.#trainer.state.write(values);
+    this.#recorder.emit({ type: 'note', message, modules });
+    const count = trainableParameters(plan).toLocaleString('en-US');
+    this.#recorder.emit({ type: 'note', message: `From here on ${count} parameters train.` });
+  }
+
   /** Start values from the base weights, where the initialisation asks for them; the base changes in memory alone. */
   #prepareStart(from: string | null): Promise<PreparedStart> {
     const { recipe, inputs } = this;
@@ -156,8 +221,7 @@ class Run {
       model: inputs.model,
       weights: this.#weights,
       plan: inputs.plan,
-      planFor: (settings: AdapterSettings) =>
-        withLoraPlusRates(planAdapter(inputs.model, settings, inputs.plan.earlier), recipe),
+      planFor: this.#planFor,
       seed: recipe.seed,
       packing: recipe.packing,
       batches: () => this.#calendar.plan(0).from(0),
@@ -180,7 +244,7 @@ class Run {
     return new RunRecorder(
       this.folder,
       {
-        maxSteps: this.#calendar.totalSteps,
+        maxSteps: this.#totalSteps,
         numTrainEpochs: recipe.num_train_epochs,
         tensorboard: recipe.report_to === 'tensorboard',
         resumedFromStep: from ? this.#progress.step : null,
@@ -193,12 +257,17 @@ class Run {
   async #loop(): Promise<TrainResult> {
     const { recipe, host } = this;
     const progress = this.#progress;
-    while (progress.step < this.#calendar.totalSteps) {
+    while (progress.step < this.#totalSteps) {
+      const preparation = this.#preparing ? this.#preparation : undefined;
+      // Here and not after its last step, so that a checkpoint of that step can be resumed.
+      if (preparation && progress.step >= preparation.steps) await this.#conclude(preparation);
       const epochEnded = await this.#step();
-      const last = progress.step === this.#calendar.totalSteps;
+      const last = progress.step === this.#totalSteps;
+      const ownStep = progress.step - this.#stepsBefore;
       if (
         this.#hasEval &&
-        (isDue(recipe.eval_strategy, recipe.eval_steps, progress.step, epochEnded) || last)
+        !this.#preparing &&
+        (isDue(recipe.eval_strategy, recipe.eval_steps, ownStep, epochEnded) || last)
       ) {
         const best = await this.#evaluate();
         await this.#writeSamples();
@@ -237,10 +306,12 @@ class Run {
     const step = progress.step + 1;
     const { lossScale } = this.#trainer;
     // Neither the optimizer nor the schedule counts skipped steps, as in torch.
-    const update = step - (lossScale?.skipped ?? 0);
-    const learningRate =
-      learningRateAt(this.recipe, update, this.#calendar.totalSteps) *
-      (this.#trainer.host?.learningRateFactor?.(update) ?? 1);
+    const update = step - this.#stepsBefore - (lossScale?.skipped ?? 0);
+    // The schedule is that of the training.
+    const scheduled = this.#preparing
+      ? this.recipe.learning_rate
+      : learningRateAt(this.recipe, update, this.#calendar.totalSteps);
+    const learningRate = scheduled * (this.#trainer.host?.learningRateFactor?.(update) ?? 1);
     if (!Number.isFinite(loss) && !lossScale)
       throw await this.#notFinite(`The loss is ${loss}`, step, batches);
     const moves = await this.#trainer.unscale(loss);
@@ -261,23 +332,24 @@ class Run {
       if (lossScale.scale < smallestScale)
         throw overflowing(step, this.folder.newestCheckpoint()?.path ?? null);
       this.#recorder.emit({ type: 'step-skipped', step, lossScale: lossScale.scale });
-      return epochEnded;
+      return epochEnded && !this.#preparing;
     }
     this.#recentLosses = [...this.#recentLosses, loss].slice(-10);
     this.#recorder.emit({
       type: 'step',
       step,
-      epoch: progress.epoch + progress.batch / plan.count,
+      epoch: this.#preparing ? 0 : progress.epoch + progress.batch / plan.count,
       loss,
       learningRate,
       gradNorm,
       tokens,
       tokensPerSecond: this.#speed.tokensPerSecond,
       peakMemoryBytes: peakMemory(),
-      etaSeconds: this.#speed.secondsFor(this.#calendar.totalSteps - step),
+      etaSeconds: this.#speed.secondsFor(this.#totalSteps - step),
     });
     for (const message of this.#trainer.takeNotes()) this.#recorder.emit({ type: 'note', message });
-    return epochEnded;
+    // Epochs are those of the training.
+    return epochEnded && !this.#preparing;
   }
 
   get #hasEval(): boolean {
@@ -342,7 +414,7 @@ class Run {
     return (
       patience !== null &&
       this.#progress.evaluationsWithoutGain >= patience &&
-      this.#progress.step < this.#calendar.totalSteps
+      this.#progress.step < this.#totalSteps
     );
   }
 
@@ -416,6 +488,7 @@ class Run {
       },
       [
         ['Steps', step],
+        ...preparationFacts(inputs.plan),
         ['Learning rate', recipe.learning_rate],
         ['Trained tokens per epoch', inputs.data.report.trainedTokens],
         ...(this.#evalLoss === null ? [] : [['Evaluation loss', Number(this.#evalLoss.toFixed(4))] as const]),
