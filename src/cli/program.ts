@@ -3,6 +3,8 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../../package.json';
 import { RecipeError } from '../engine/errors';
 import { type ComposeOptions, compose } from './commands/compose';
+import { type ConvertOptions, convert } from './commands/convert';
+import { diff } from './commands/diff';
 import { type DoctorOptions, doctor } from './commands/doctor';
 import { estimate } from './commands/estimate';
 import { type EvaluateOptions, evaluate } from './commands/evaluate';
@@ -11,6 +13,7 @@ import { inspect } from './commands/inspect';
 import { type MergeOptions, merge } from './commands/merge';
 import { methods } from './commands/methods';
 import type { RecipeOptions } from './commands/recipeArguments';
+import { type ResizeOptions, resize } from './commands/resize';
 import { type TrainOptions, train } from './commands/train';
 import { exitCodes } from './failure';
 import { collect, deviceOption, numberOption } from './options';
@@ -175,6 +178,39 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
     .option(...device, 'auto')
     .option(...threads, 0)
     .action(async (options: ComposeOptions) => done(await compose(options, terminal)));
+
+  command('convert', 'an adapter as lora or rslora, which computes the same and which PEFT loads')
+    .requiredOption('--model <folder>', 'the base, a Hugging Face folder')
+    .requiredOption('--adapter <folder>', 'an adapter of any method that has an exact LoRA form')
+    .option('--to <type>', 'lora or rslora', 'lora')
+    .requiredOption('--out <folder>', 'where the new adapter goes')
+    .action(async (options: ConvertOptions) => done(await convert(options, terminal)));
+
+  command('resize', 'an adapter of another rank, by singular values, with the error that this makes')
+    .requiredOption('--model <folder>', 'the base, a Hugging Face folder')
+    .requiredOption('--adapter <folder>', 'an adapter')
+    .option(
+      '--rank <r>',
+      'the rank of every module',
+      numberOption('--rank', { minimum: 1, maximum: 65536, integer: true }),
+    )
+    .option(
+      '--energy <share>',
+      'the least rank of each module that keeps this share of its squared singular values',
+      numberOption('--energy', { minimum: 0, maximum: 1 }),
+    )
+    .option(
+      '--seed <n>',
+      'decides the new directions of a larger rank',
+      numberOption('--seed', { minimum: 0, maximum: 4294967295, integer: true }),
+      42,
+    )
+    .requiredOption('--out <folder>', 'where the new adapter goes')
+    .action(async (options: ResizeOptions) => done(await resize(options, terminal)));
+
+  command('diff', 'compare adapters: settings, how far each module moved, how alike the updates are')
+    .argument('<adapters...>', 'two adapters or more')
+    .action(async (adapters: string[]) => done(await diff(adapters, terminal)));
 
   command('methods', 'presets, adapters, initialisations, optimizers and all settings').action(() =>
     done(methods(terminal)),

@@ -205,6 +205,68 @@ export interface ComposeResult {
   warnings: readonly string[];
 }
 
+export interface ConvertParams {
+  model: string;
+  adapter: string;
+  /** `lora` scales by alpha/r, `rslora` by alpha/√r. */
+  type: 'lora' | 'rslora';
+  out: string;
+}
+
+export interface ConvertResult {
+  out: string;
+  /** The method before. */
+  from: string;
+  modules: number;
+  warnings: readonly string[];
+}
+
+export interface ResizeParams {
+  model: string;
+  adapter: string;
+  out: string;
+  /** Of every module; null where `energy` decides. */
+  rank: number | null;
+  /** Share of Σσ² that every module keeps, in (0, 1]. */
+  energy: number | null;
+  /** Decides the directions of a rank that is larger than before. */
+  seed: number;
+}
+
+export interface ResizeResult {
+  out: string;
+  /** ‖ΔW − ΔW′‖ / ‖ΔW‖ over all modules. */
+  relativeError: number;
+  modules: readonly { path: string; rankBefore: number; rank: number; relativeError: number }[];
+  warnings: readonly string[];
+}
+
+export interface DiffParams {
+  /** Folders, two or more. */
+  adapters: readonly string[];
+}
+
+export interface DiffResult {
+  adapters: readonly { folder: string; modules: number }[];
+  /** Keys of adapter_config.json that differ, with a value per adapter; empty where one has none. */
+  settings: readonly { key: string; values: readonly string[] }[];
+  modules: readonly {
+    path: string;
+    /** Per adapter; null where it does not adapt the module. */
+    ranks: readonly (number | null)[];
+    /** ‖ΔW‖; null also where values are not finite. */
+    norms: readonly (number | null)[];
+    /** Of every two adapters: the cosine of their updates, and φ of the LoRA paper for A's rows and B's columns. */
+    pairs: readonly {
+      first: number;
+      second: number;
+      cosine: number | null;
+      a: number | null;
+      b: number | null;
+    }[];
+  }[];
+}
+
 export type DoctorParams = {
   /** Only this device, or null for all. */
   device: string | null;
@@ -246,6 +308,9 @@ export interface TrainerMethods {
   inspect: { params: InspectParams; result: InspectResult };
   merge: { params: MergeParams; result: MergeResult };
   compose: { params: ComposeParams; result: ComposeResult };
+  convert: { params: ConvertParams; result: ConvertResult };
+  resize: { params: ResizeParams; result: ResizeResult };
+  diff: { params: DiffParams; result: DiffResult };
   doctor: { params: DoctorParams; result: DoctorResult };
   installCuda: { params: InstallCudaParams; result: InstallCudaResult };
 }

@@ -47,7 +47,10 @@ function recipeFile(t: TestContext, text = ''): string {
   return path;
 }
 
-const commands = ['train', 'generate', 'evaluate', 'estimate', 'inspect', 'merge', 'methods', 'doctor'];
+const commands = [
+  ...['train', 'generate', 'evaluate', 'estimate', 'inspect', 'merge', 'convert', 'resize', 'diff'],
+  ...['methods', 'doctor'],
+];
 
 test('helps: the program, and every command', async () => {
   const { code, out } = await run(['--help']);

@@ -2,6 +2,8 @@
 export { train } from '../train/run';
 export { compose } from './compose';
 export { closeSession, openSession, say } from './conversations';
+export { convert } from './convert';
+export { diff } from './diff';
 export { doctor } from './doctor';
 export { estimate } from './estimate';
 export { evaluate } from './evaluate';
@@ -9,3 +11,4 @@ export { generate } from './generate';
 export { inspect } from './inspect';
 export { installCuda } from './installCuda';
 export { merge } from './merge';
+export { resize } from './resize';

@@ -16,13 +16,13 @@ import {
 import { parseName } from '../adapters/peftNames';
 import { variantOf } from '../adapters/registry';
 import { type AdapterSettings, settingsOfPeft } from '../adapters/settings';
-import type { Site } from '../adapters/variant';
 import { matchOfBase } from '../checkpoint/fingerprint';
 import { findNonFinite } from '../checkpoint/finite';
 import { shownName } from '../checkpoint/safetensorsHeader';
 import { elements } from '../dtype';
 import { AdapterError } from '../errors';
 import { readJsonObject } from '../files/json';
+import { adaptedPaths, siteOf } from './forms';
 import { frobeniusNorm, productNorm } from './norms';
 
 const weightsFile = 'adapter_model.safetensors';
@@ -195,29 +195,4 @@ function deltas(
     const norm = productNorm(form.b, form.a, form.rank);
     return { path, shape, norm, unmoved: norm <= still * frobeniusNorm(form.a) * frobeniusNorm(form.b) };
   });
-}
-
-function adaptedPaths(
-  tensors: ReadonlyMap<string, AdapterTensor>,
-  type: Parameters<typeof parseName>[1],
-): string[] {
-  const paths = new Set<string>();
-  for (const name of tensors.keys()) {
-    const parsed = parseName(name, type);
-    if (parsed?.parameter) paths.add(parsed.module);
-  }
-  return [...paths];
-}
-
-/** The module as its tensors describe it; whether it is a Linear or a Conv1D shows only in the base model. */
-function siteOf(path: string, r: number, alpha: number, tensors: ReadonlyMap<string, AdapterTensor>): Site {
-  const shapeOf = (parameter: string) => tensors.get(`base_model.model.${path}.${parameter}`)?.shape;
-  const embedded = shapeOf('lora_embedding_A');
-  const inFeatures = (embedded ?? shapeOf('lora_A.weight'))![1]!;
-  const outFeatures = shapeOf(embedded ? 'lora_embedding_B' : 'lora_B.weight')![0]!;
-  const weight = `${path}.weight`;
-  const module: Site['module'] = embedded
-    ? { kind: 'embedding', path, rows: inFeatures, width: outFeatures, weight, tokens: true }
-    : { kind: 'linear', path, inFeatures, outFeatures, bias: false, weight };
-  return { module, path, inFeatures, outFeatures, r, alpha };
 }
