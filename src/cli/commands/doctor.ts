@@ -1,10 +1,10 @@
 // doctor: what this machine can train on, tried with one real training step on each device. With --install-cuda it first
 // installs CUDA's provider files; the step then runs in a process of its own, which finds them.
-import { RecipeError } from '../../engine/errors';
-import type { CudaReport, InstallCudaDocument } from '../../protocol/cuda';
+import { RecipeError, UserError } from '../../engine/errors';
+import type { CudaReport, InstallCudaDocument, InstallCudaResult } from '../../protocol/cuda';
 import type { DoctorDevice, DoctorResult } from '../../protocol/trainer';
 import { callTrainer } from '../calls';
-import { exitCodes } from '../failure';
+import { exitCodes, reportFailure } from '../failure';
 import { printable, type Terminal } from '../terminal';
 import { TrainProgress } from '../trainProgress';
 import { formatBytes } from '../units';
@@ -62,10 +62,17 @@ function showReport({ text }: CudaReport, terminal: Terminal): void {
 
 async function installCuda({ device, from }: DoctorOptions, terminal: Terminal): Promise<number> {
   const progress = new TrainProgress(terminal);
-  const installed = await callTrainer('installCuda', { from: from ?? null }, terminal, {
-    onInterrupt: 'cancel',
-    onEvent: (event) => progress.show(event),
-  });
+  let installed: InstallCudaResult;
+  try {
+    installed = await callTrainer('installCuda', { from: from ?? null }, terminal, {
+      onInterrupt: 'cancel',
+      onEvent: (event) => progress.show(event),
+    });
+  } catch (cause) {
+    if (!(cause instanceof UserError) || cause.code !== 'cancelled') throw cause;
+    reportFailure(cause, terminal);
+    return exitCodes.interrupted;
+  }
   const megabytes = installed.files.reduce((sum, { bytes }) => sum + bytes, 0) / 1e6;
   terminal.line(
     installed.changed
