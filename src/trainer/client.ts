@@ -54,6 +54,11 @@ export class TrainerClient {
   private closed = false;
   private killed = false;
   private spawnError: Error | null = null;
+  private tellEnd: () => void = () => {};
+  /** Resolves once the process is gone, after what was under way has failed. */
+  readonly ended = new Promise<void>((resolve) => {
+    this.tellEnd = resolve;
+  });
 
   constructor(private readonly options: TrainerOptions = {}) {
     const program = options.program ?? join(__dirname, 'trainer.js');
@@ -169,6 +174,7 @@ export class TrainerClient {
     if (this.closed) return;
     this.closed = true;
     this.failPending(code, signal);
+    this.tellEnd();
   }
 
   private failPending(code: number | null, signal: NodeJS.Signals | null): void {

@@ -75,7 +75,7 @@ export class Heat {
           : value === null
             ? 'no number'
             : value === 0
-              ? 'never moved'
+              ? '0, never moved'
               : `${text}${units[view]}`;
       cell.setAttribute('aria-label', `${path}: ${said}`);
       cell.title = `${path}: ${said}`;

@@ -188,7 +188,8 @@ class Page {
                   this.#resize,
                 ),
               ],
-          this.#table.element,
+          // A file that could not be read has no list of tensors, not an empty one.
+          head.tensors.length === 0 ? null : this.#table.element,
         ),
       ),
     );

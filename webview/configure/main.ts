@@ -16,6 +16,7 @@ import { dropdown } from '../shared/forms';
 import { openPage } from '../shared/page';
 import { connect, RequestFailure } from '../shared/port';
 import { readText, showValue } from '../shared/settingText';
+import { Slot } from '../shared/slot';
 import { CoverageMap, noMap } from './coverage';
 import { drawFoot, drawMemory, drawNeeds, drawProblems, startButton, verdictText } from './memory';
 import { Method } from './method';
@@ -89,7 +90,7 @@ const memoryPlace = el('div', {});
 const verdictSaid = el('div', { class: 'said', role: 'status' });
 const needs = el('section', { 'aria-label': 'What the run takes' });
 const problems = el('section', { 'aria-labelledby': 'h-problems' });
-const startPlace = el('div', { class: 'cf-start' });
+const startPlace = new Slot(el('div', { class: 'cf-start' }));
 const foot = el('div', { class: 'lw-foot' });
 const targetLinks = el('span', { class: 'end small' });
 
@@ -147,7 +148,7 @@ fill(
     el(
       'aside',
       { class: 'lw-rail', 'aria-label': 'Forecast' },
-      el('section', { id: 'start', class: 'cf-first', 'aria-label': 'Start' }, startPlace),
+      el('section', { id: 'start', class: 'cf-first', 'aria-label': 'Start' }, startPlace.element),
       el(
         'section',
         { 'aria-labelledby': 'h-memory' },
@@ -363,8 +364,7 @@ function showRail(): void {
   const run = (): void => start(false);
   const make = (): HTMLElement => startButton(run, reason !== '', reason || 'Ctrl+Enter');
   const { running, lastRun } = state;
-  fill(
-    startPlace,
+  startPlace.show([reason, over, errors, state.trusted, running, lastRun], () => [
     make(),
     reason !== '' && reason !== undefined
       ? el(
@@ -388,7 +388,7 @@ function showRail(): void {
               ),
             )
           : el('span', { class: 'small muted' }, el('kbd', {}, 'Ctrl+Enter')),
-  );
+  ]);
   if (forecast !== null) showMemory(forecast, state);
   else {
     drawn = [];

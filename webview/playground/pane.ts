@@ -187,6 +187,7 @@ export class Pane {
   #key(event: KeyboardEvent): void {
     const from = event.target as HTMLElement;
     if (!from.classList.contains('pk')) return;
+    if (event.key === 'Escape') this.#hide();
     const all = [...this.#out.querySelectorAll<HTMLElement>('.pk')];
     const at = all.indexOf(from);
     const next = {

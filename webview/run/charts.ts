@@ -132,6 +132,8 @@ function axis(vertical: boolean, more: object = {}): object {
       padding: 6,
       maxRotation: 0,
       autoSkipPadding: 16,
+      // Only round numbers: the end of the axis is rarely one.
+      includeBounds: vertical,
       ...more,
     },
   };

@@ -2,6 +2,7 @@
 import type { RunPageState, RunView } from '../../src/protocol/panels/run';
 import { action, button, type Child, el, fill, type IconName, icon } from '../shared/dom';
 import { clockSeconds, count, durationText, integer, loss as lossText } from '../shared/format';
+import { Slot } from '../shared/slot';
 
 export function isLive(state: RunPageState): boolean {
   return state !== 'finished' && state !== 'stopped' && state !== 'failed';
@@ -53,7 +54,22 @@ export function stateText(run: RunView): string {
   }
 }
 
-let drawn = '';
+const title = new Slot(el('h1', {}));
+const stateLine = new Slot(el('span', { class: 'state', role: 'status' }));
+const actions = new Slot(el('div', { class: 'lw-actions' }));
+const what = new Slot(el('p', { class: 'rn-what' }));
+const silence = new Slot(el('div', { class: 'lw-note' }));
+const bar = new Slot(
+  el('div', {
+    class: 'rn-bar',
+    role: 'progressbar',
+    'aria-label': 'Progress',
+    'aria-valuemin': 0,
+    'aria-valuemax': 100,
+  }),
+);
+const failed = new Slot(el('div', { class: 'rn-fail', role: 'alert' }));
+const bestLine = new Slot(el('p', { class: 'lw-line rn-best' }));
 
 export function drawHead(
   place: HTMLElement,
@@ -62,61 +78,50 @@ export function drawHead(
 ): void {
   const { command } = context;
   const silent = run.state === 'running' && context.silentMs > silentMs;
-  const key = JSON.stringify([
-    run.state,
-    run.step,
-    run.phase,
-    run.error,
-    run.name,
-    run.checkpoints.length,
-    silent && Math.floor(context.silentMs / 5000),
-  ]);
-  if (key === drawn) return;
-  const focused = (document.activeElement as HTMLElement | null)?.textContent;
-  drawn = key;
   const { state, plan, totalSteps, step, id } = run;
   const [mark, look] = silent ? (['debug-disconnect', ''] as [IconName, string]) : marks[state];
   const disabled = !run.trusted;
-  const buttons: Child = isLive(state)
-    ? [
-        button(state === 'paused' ? 'Continue' : 'Pause', () => command('pauseRun', id), {
-          icon: state === 'paused' ? 'play' : 'debug-pause',
-          disabled: disabled || state === 'stopping' || step === 0,
-        }),
-        button('Stop and save', () => command('stopRun', id), {
-          icon: 'debug-stop',
-          disabled: disabled || state === 'stopping',
-        }),
-        button('Checkpoint now', () => command('checkpointNow', id), {
-          icon: 'save',
-          disabled: disabled || step === 0,
-        }),
-      ]
-    : state === 'finished'
+  const buttons = (): Child =>
+    isLive(state)
       ? [
-          button('Try adapter', () => command('tryAdapter', run.adapter), {
-            icon: 'comment-discussion',
-            appearance: 'primary',
-            disabled: disabled || run.adapter === null,
+          button(state === 'paused' ? 'Continue' : 'Pause', () => command('pauseRun', id), {
+            icon: state === 'paused' ? 'play' : 'debug-pause',
+            disabled: disabled || state === 'stopping' || step === 0,
           }),
-          button('Inspect adapter', () => command('inspectAdapter', run.adapter), {
-            icon: 'eye',
-            disabled: run.adapter === null,
+          button('Stop and save', () => command('stopRun', id), {
+            icon: 'debug-stop',
+            disabled: disabled || state === 'stopping',
+          }),
+          button('Checkpoint now', () => command('checkpointNow', id), {
+            icon: 'save',
+            disabled: disabled || step === 0,
           }),
         ]
-      : [
-          state === 'stopped'
-            ? button('Resume', () => command('resumeRun', id), {
-                icon: 'debug-restart',
-                appearance: 'primary',
-                disabled,
-              })
-            : null,
-          button('Open folder', () => command('openRunFolder', id), {
-            icon: 'folder-opened',
-            disabled: run.folder === null,
-          }),
-        ];
+      : state === 'finished'
+        ? [
+            button('Try adapter', () => command('tryAdapter', run.adapter), {
+              icon: 'comment-discussion',
+              appearance: 'primary',
+              disabled: disabled || run.adapter === null,
+            }),
+            button('Inspect adapter', () => command('inspectAdapter', run.adapter), {
+              icon: 'eye',
+              disabled: run.adapter === null,
+            }),
+          ]
+        : [
+            state === 'stopped'
+              ? button('Resume', () => command('resumeRun', id), {
+                  icon: 'debug-restart',
+                  appearance: 'primary',
+                  disabled,
+                })
+              : null,
+            button('Open folder', () => command('openRunFolder', id), {
+              icon: 'folder-opened',
+              disabled: run.folder === null,
+            }),
+          ];
   const facts =
     plan?.device === undefined
       ? []
@@ -137,24 +142,20 @@ export function drawHead(
           (_, i) => ((i + 1) * perEpoch) / totalSteps,
         );
   const best = run.checkpoints.find((one) => one.best);
-  fill(
-    place,
-    el(
-      'header',
-      { class: 'rn-head' },
-      el('h1', {}, icon(mark, look), run.name),
-      el(
-        'span',
-        { class: 'state', role: 'status' },
-        silent ? `Last seen at step ${integer(step)}` : stateText(run),
-      ),
-      el('div', { class: 'lw-actions' }, buttons),
-    ),
-    facts.length === 0 ? null : el('p', { class: 'rn-what' }, facts.join('; ')),
+  if (place.firstChild === null)
+    fill(
+      place,
+      el('header', { class: 'rn-head' }, title.element, stateLine.element, actions.element),
+      [what, silence, bar, failed, bestLine].map(({ element }) => element),
+    );
+  title.show([mark, look, run.name], () => [icon(mark, look), run.name]);
+  const words = silent ? `Last seen at step ${integer(step)}` : stateText(run);
+  stateLine.show(words, () => words);
+  actions.show([state, disabled, step === 0, id, run.adapter, run.folder], buttons);
+  what.show(facts, () => (facts.length === 0 ? null : facts.join('; ')));
+  silence.show([silent, silent && Math.floor(context.silentMs / 5000), run.pid], () =>
     silent
-      ? el(
-          'div',
-          { class: 'lw-note' },
+      ? [
           icon('debug-disconnect'),
           el(
             'span',
@@ -162,44 +163,33 @@ export function drawHead(
             `No sign of life from the trainer since ${clockSeconds(Date.now() - context.silentMs)} (${durationText(context.silentMs / 1000)}). ${run.pid === null ? '' : `Its process ${run.pid} still runs, so the run goes on; `}this page shows what it has written. `,
             action('Show log', () => command('showLog', id)),
           ),
-        )
-      : null,
-    el(
-      'div',
-      {
-        class: 'rn-bar',
-        role: 'progressbar',
-        'aria-label': 'Progress',
-        'aria-valuenow': Math.round(100 * share),
-        'aria-valuemin': 0,
-        'aria-valuemax': 100,
-      },
-      el('i', { style: { width: `${100 * share}%` } }),
-      epochMarks.map((at) => el('b', { style: { left: `${100 * at}%` } })),
-    ),
-    state === 'failed' ? failure(run, command) : null,
-    state === 'finished' && best !== undefined && best.evalLoss !== null
-      ? el(
-          'p',
-          { class: 'lw-line rn-best' },
-          icon('star-full'),
-          el('span', {}, `Best checkpoint: step ${integer(best.step)}, eval ${lossText(best.evalLoss)}.`),
-        )
+        ]
       : null,
   );
-  if (focused)
-    [...place.querySelectorAll<HTMLElement>('vscode-button')]
-      .find((one) => one.textContent === focused)
-      ?.focus();
+  const done = Math.round(100 * share);
+  bar.element.setAttribute('aria-valuenow', String(done));
+  bar.show([share, epochMarks], () => [
+    el('i', { style: { width: `${100 * share}%` } }),
+    epochMarks.map((at) => el('b', { style: { left: `${100 * at}%` } })),
+  ]);
+  failed.show([state === 'failed', run.error, run.checkpoints.length, disabled], () =>
+    state === 'failed' ? failure(run, command) : null,
+  );
+  bestLine.show([state, best], () =>
+    state === 'finished' && best !== undefined && best.evalLoss !== null
+      ? [
+          icon('star-full'),
+          el('span', {}, `Best checkpoint: step ${integer(best.step)}, eval ${lossText(best.evalLoss)}.`),
+        ]
+      : null,
+  );
 }
 
 function failure(run: RunView, command: (name: string, ...args: unknown[]) => void): Child {
   const { error, id } = run;
   const [first, ...rest] = (error?.message ?? 'It ended without saying why.').split('\n');
   const newest = run.checkpoints.at(-1);
-  return el(
-    'div',
-    { class: 'rn-fail', role: 'alert' },
+  return [
     el('h2', {}, first),
     rest.length === 0 ? null : el('p', { class: 'pre' }, rest.join('\n')),
     (error?.problems ?? []).length > 1 && rest.length === 0
@@ -228,5 +218,5 @@ function failure(run: RunView, command: (name: string, ...args: unknown[]) => vo
           }),
       button('Show log', () => command('showLog', id), { icon: 'output' }),
     ),
-  );
+  ];
 }

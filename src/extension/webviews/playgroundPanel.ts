@@ -149,6 +149,21 @@ export class PlaygroundPanel implements vscode.Disposable {
     this.#session = undefined;
   }
 
+  /** The process ended by itself between two prompts: the texts stay, and the model can be loaded again. */
+  #lost(client: TrainerClient): void {
+    // What was under way told its own reason, a little later than this.
+    setTimeout(() => {
+      if (client !== this.#client) return;
+      this.#close();
+      const error = {
+        code: 'trainer-died' as const,
+        message: l10n.t('The process that held the model has ended.'),
+        remedy: l10n.t('Load the model again; if that happens often, memory may be short.'),
+      };
+      this.#tell({ ...closed, state: 'failed', error });
+    });
+  }
+
   #tell(session: PlaygroundSession): void {
     this.#told = session;
     this.#channel.push('session', session);
@@ -242,6 +257,8 @@ export class PlaygroundPanel implements vscode.Disposable {
       const session = await client.request('openSession', { model: this.#model, device: 'auto', threads: 0 });
       if (client !== this.#client) throw new Error(l10n.t('The model was changed.'));
       this.#session = session;
+      const opened = client;
+      void opened.ended.then(() => this.#lost(opened));
       const { weightBytes, hasChatTemplate, positions } = session;
       this.#tell({ state: 'open', weightBytes, hasChatTemplate, positions, error: null });
       return { client, session };
