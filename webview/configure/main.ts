@@ -363,15 +363,15 @@ function showRail(): void {
         : '';
   const run = (): void => start(false);
   const make = (): HTMLElement => startButton(run, reason !== '', reason || 'Ctrl+Enter');
-  const { running, lastRun } = state;
-  startPlace.show([reason, over, errors, state.trusted, running, lastRun], () => [
+  const { running, lastRun, trusted } = state;
+  startPlace.show([reason, over, errors, trusted, running, lastRun], () => [
     make(),
     reason !== '' && reason !== undefined
       ? el(
           'span',
           { class: 'small muted' },
           `${reason} `,
-          over && !errors && state.trusted ? action('Start anyway', () => start(true)) : null,
+          over && !errors && trusted ? action('Start anyway', () => start(true)) : null,
         )
       : running !== null
         ? el('span', { class: 'small muted' }, `${running} runs now; this one waits for it.`)
