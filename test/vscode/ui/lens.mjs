@@ -8,13 +8,7 @@ export async function checkLens(bench, t) {
   const { page, workspace } = bench;
   const show = (name) => bench.show(`data/${name}`, 'loraWorkbench.lens');
   await bench.command('LoRA Workbench: Open Dataset as the Model Sees It');
-  await bench.choice('chat.jsonl').waitFor();
-  await page.keyboard.type('chat.jsonl');
-  await until(
-    'one choice',
-    async () => (await page.locator('.quick-input-list .monaco-list-row').count()) === 1,
-  );
-  await page.keyboard.press('Enter');
+  await bench.pick('chat.jsonl');
   let frame = await bench.panel('.ln-bar:has-text("chat.jsonl") ~ .ln-two .tk.trained');
   await frame.waitForFunction(() => document.querySelectorAll('.lw-problems li').length >= 4);
   const problems = await frame.locator('.lw-problems').innerText();

@@ -5,13 +5,7 @@ import { until } from './workbench.mjs';
 export async function checkPlayground(bench, t) {
   const { page } = bench;
   await bench.command('LoRA Workbench: Try Adapter');
-  await bench.choice('fits-a').waitFor();
-  await page.keyboard.type('fits-a');
-  await until(
-    'one choice',
-    async () => (await page.locator('.quick-input-list .monaco-list-row').count()) === 1,
-  );
-  await page.keyboard.press('Enter');
+  await bench.pick('fits-a');
   const frame = await bench.panel('.pg-prompt textarea');
   await until('the list of adapters', async () =>
     (await frame.locator('.pg-list [aria-checked="true"]').innerText()).includes('fits-a'),

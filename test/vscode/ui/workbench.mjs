@@ -134,17 +134,32 @@ export async function openWorkbench({ workspace, scratch, shots, settings = {}, 
     /** Types a command's title into the palette, and runs the entry that has exactly it. */
     async command(title) {
       const input = page.locator('.quick-input-widget input[type=text]');
-      await page.keyboard.press('F1');
-      await input.waitFor();
-      await input.fill(`>${title}`);
       // The best match need not be the first: "Open Run" is also the start of "Open Run Folder".
-      const row = page.locator(
-        ['=', '^=']
-          .map((how, i) => `.quick-input-list .monaco-list-row[aria-label${how}"${title}${i ? ', ' : ''}"]`)
-          .join(', '),
-      );
-      await row.first().waitFor();
-      await row.first().click();
+      const row = page
+        .locator(
+          ['=', '^=']
+            .map(
+              (how, i) =>
+                `.quick-input-list .monaco-list-row[aria-label${how}"${title}${i === 0 ? '' : ', '}"]`,
+            )
+            .join(', '),
+        )
+        .first();
+      // A window that has just opened learns only bit by bit which commands are enabled.
+      for (let attempt = 1; ; attempt++) {
+        await page.keyboard.press('F1');
+        await input.waitFor();
+        await input.fill(`>${title}`);
+        const found = await row.waitFor({ timeout: 4000 }).then(
+          () => true,
+          () => false,
+        );
+        if (found) break;
+        if (attempt === 5) throw new Error(`The palette has no ${title}.`);
+        await page.keyboard.press('Escape');
+        await input.waitFor({ state: 'hidden' });
+      }
+      await row.click();
     },
     /** Opens a file of the workspace by its name, as a person does. */
     async open(name) {
@@ -156,6 +171,24 @@ export async function openWorkbench({ workspace, scratch, shots, settings = {}, 
       const row = page.locator('.quick-input-list .monaco-list-row', { hasText: file });
       await row.first().waitFor();
       await row.first().click();
+    },
+    /** Takes an entry of an open list of choices by key alone; `tick` marks it where several may be taken. */
+    async pick(label, { tick = false } = {}) {
+      const input = page.locator('.quick-input-widget input[type=text]');
+      await input.waitFor();
+      await page.keyboard.type(label);
+      const focused = page.locator('.quick-input-list .monaco-list-row.focused');
+      const row = page.locator('.quick-input-list .monaco-list-row', { hasText: label });
+      await row.first().waitFor();
+      for (let turn = 0; turn < 20; turn++) {
+        const text =
+          (await focused.count()) === 0 ? '' : await focused.first().locator('.label-name').innerText();
+        if (text === label) break;
+        await page.keyboard.press('ArrowDown');
+      }
+      if (tick) await page.keyboard.press('Space');
+      await page.keyboard.press('Enter');
+      await input.waitFor({ state: 'hidden' });
     },
     /** An entry of an open list of choices. */
     choice: (text) => page.locator('.quick-input-list .monaco-list-row', { hasText: text }).first(),
