@@ -95,7 +95,7 @@ export function planAdapter(
     });
   }
   const tensors: PlannedTensor[] = [
-    ...(variant.shared?.([...sites.values()], settings) ?? []),
+    ...(variant.shared?.([...sites.values()], settings, modelTensors(model)) ?? []),
     ...[...sites.values()].flatMap((site) =>
       variant.parameters(site, settings).map((tensor) => ({ ...tensor, site: site.path })),
     ),

@@ -3,6 +3,7 @@ import { adalora } from './adalora';
 import { amLora } from './amLora';
 import { deltaLora } from './deltaLora';
 import { dora } from './dora';
+import { intrinsic } from './intrinsic';
 import { lora } from './lora';
 import { loraDrop } from './loraDrop';
 import { loraFa } from './loraFa';
@@ -27,6 +28,7 @@ export const variants: readonly Variant[] = [
   relora,
   oLora,
   amLora,
+  intrinsic,
   none,
 ];
 

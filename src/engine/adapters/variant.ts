@@ -46,6 +46,12 @@ export interface EarlierTask {
   modules: ReadonlyMap<string, EarlierPair>;
 }
 
+/** A tensor of the checkpoint. */
+export interface ShapedName {
+  name: string;
+  shape: readonly number[];
+}
+
 /** How the optimizer treats a tensor. */
 export interface ParameterGroup {
   /** Multiplies the learning rate (LoRA+). */
@@ -250,8 +256,14 @@ export interface Variant {
   adapts(module: LinearModule | EmbeddingModule): boolean;
   /** Tensors of one module, named below its path. */
   parameters(site: Site, settings: AdapterSettings): PlannedTensor[];
-  /** Tensors that all modules share, by whole names. */
-  shared?(sites: readonly Site[], settings: AdapterSettings): PlannedTensor[];
+  /** Tensors that all modules share, by whole names; `tensors` are the model's. */
+  shared?(sites: readonly Site[], settings: AdapterSettings, tensors: readonly ShapedName[]): PlannedTensor[];
+  /** What is added to base tensors wherever they are used; asked once per graph. `planned` gives its own tensors. */
+  shift?(
+    b: GraphBuilder,
+    settings: AdapterSettings,
+    planned: (name: string) => Value | undefined,
+  ): (tensor: ShapedName) => Value | undefined;
   /** The adapted module: x [N, in] (ids [N] for an embedding) → y [N, out]. */
   apply(context: SiteContext, x: Value, settings: AdapterSettings): Value;
   /** The exact LoRA form, where there is one: merging, hot-swapping and PEFT export use it. */

@@ -1,7 +1,7 @@
 // The forward pass of one graph: answers a model's calls with base weights, trained stand-ins, adapters and an attention.
 
 import type { AdapterPlan } from '../adapters/plan';
-import type { SiteContext } from '../adapters/variant';
+import type { SiteContext, Variant } from '../adapters/variant';
 import { invariant } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
 import { float, type Value } from '../graph/graph';
@@ -25,6 +25,8 @@ export interface AdapterEnvironment {
   training: boolean;
   dropout?: DropoutSource;
   losses?: ExtraLoss[];
+  /** Takes what methods hand out (`observe`), `<module path>.<name>`. */
+  observed?: { name: string; value: Value }[];
 }
 
 export interface DropoutSource {
@@ -50,6 +52,8 @@ export class ForwardPass implements Forward {
   /** Parts of weights in four bits: codes, block sizes. */
   readonly #parts = new Map<string, Value>();
   readonly #scalars = new Map<string, Value>();
+  readonly #moved = new Map<string, Value>();
+  #shift: ReturnType<NonNullable<Variant['shift']>> | undefined;
 
   constructor(
     readonly b: GraphBuilder,
@@ -126,7 +130,7 @@ export class ForwardPass implements Forward {
   ): Value {
     const site = this.adapters?.plan.sites.get(module.path);
     if (!site || !this.adapters) return base(x, true);
-    const { plan, trained, training, dropout, losses } = this.adapters;
+    const { plan, trained, training, dropout, losses, observed } = this.adapters;
     const { b } = this;
     const context: SiteContext = {
       b,
@@ -147,6 +151,7 @@ export class ForwardPass implements Forward {
       siteCount: plan.sites.size,
       dropout: (input) => (training && dropout ? dropout.apply(input) : { value: input, keepScale: 1 }),
       scalar: (name) => this.#scalar(name),
+      observe: (name, value) => observed?.push({ name: `${module.path}.${name}`, value }),
       addLoss: (name, value, coefficient) =>
         losses?.push({ name: `${module.path}.${name}`, value, coefficient }),
     };
@@ -210,7 +215,21 @@ export class ForwardPass implements Forward {
       value = this.b.input(tensor, 'float32', shape);
       this.#weights.set(tensor, value);
     }
-    return value;
+    return this.#shifted(tensor, value);
+  }
+
+  /** A base tensor with what its method adds to it, once per graph. */
+  #shifted(name: string, value: Value): Value {
+    if (!this.adapters?.plan.variant.shift) return value;
+    const { plan, trained } = this.adapters;
+    this.#shift ??= plan.variant.shift!(this.b, plan.settings, (own) => trained.get(own));
+    let moved = this.#moved.get(name);
+    if (!moved) {
+      const added = this.#shift({ name, shape: value.shape });
+      moved = added ? this.b.add(value, added) : value;
+      this.#moved.set(name, moved);
+    }
+    return moved;
   }
 
   #scalar(name: string): Value {

@@ -145,7 +145,12 @@ function accumulated(b: GraphBuilder, slab: Slab, gradient: Value, carry: Value 
 /** Whether the head's weight, bias or adapter trains. */
 function headTrains(plan: AdapterPlan, model: Model): boolean {
   const { path } = model.head;
-  return plan.sites.has(path) || plan.replaced.has(`${path}.weight`) || plan.replaced.has(`${path}.bias`);
+  return (
+    plan.sites.has(path) ||
+    plan.replaced.has(`${path}.weight`) ||
+    plan.replaced.has(`${path}.bias`) ||
+    plan.variant.shift !== undefined
+  );
 }
 
 /** Pool length that serves every mask of a run whose batches have up to `tokens` positions; 0 without dropout. */

@@ -151,7 +151,10 @@ test('a sequence: earlier pairs stay, gates are taken along, every task is a LoR
   ];
   assert.equal(is.length, (3 / 2) * was.length);
   const moved = Math.hypot(...was.map((w, i) => is[i]! - w)) / Math.hypot(...was);
-  assert.ok(Math.hypot(...was) > 0.01 && moved < 0.01, `the gates went on from where they were: moved by ${moved}`);
+  assert.ok(
+    Math.hypot(...was) > 0.01 && moved < 0.01,
+    `the gates went on from where they were: moved by ${moved}`,
+  );
   await assert.rejects(
     merge(
       {
