@@ -13,9 +13,11 @@ export const themes = {
   'hc-light': ['Default High Contrast Light', 'hc-light', 'vscode-high-contrast-light'],
 };
 const wide = { width: 1440, height: 900 };
+/** A machine that does other things too is slow; what is broken stays broken. */
+const patienceMs = 60_000;
 
 /** Waits until `get` gives something true, and returns it. */
-export async function until(what, get, timeout = 30_000) {
+export async function until(what, get, timeout = patienceMs) {
   for (const end = Date.now() + timeout; ; ) {
     const value = await get();
     if (value) return value;
@@ -47,6 +49,7 @@ export async function openWorkbench({ workspace, scratch, shots, settings = {}, 
   });
   const browser = await startBrowser(server.folder, wide);
   const page = browser.pages()[0] ?? (await browser.newPage());
+  page.setDefaultTimeout(patienceMs);
   const errors = [];
   const outside = [];
   page.on('console', (message) => {
@@ -194,7 +197,7 @@ export async function openWorkbench({ workspace, scratch, shots, settings = {}, 
     choice: (text) => page.locator('.quick-input-list .monaco-list-row', { hasText: text }).first(),
 
     /** The frame of the panel that holds a selector and is shown. */
-    panel: (selector, timeout = 30_000) =>
+    panel: (selector, timeout = patienceMs) =>
       until(
         `a panel shows ${selector}`,
         async () => {
