@@ -2,10 +2,16 @@
 import type { DeviceParams } from '../../protocol/trainer';
 import { openRuntime, type Runtime } from '../session';
 import { chooseDevice } from './deviceName';
+import { gpuSettings } from './deviceSettings';
 
 export { chooseDevice };
 
 /** Opens the runtime on the chosen device. The caller closes it. */
 export function openDevice({ device, threads }: DeviceParams): Runtime {
-  return openRuntime({ device: chooseDevice(device), ...(threads > 0 ? { threads } : {}) });
+  const choice = chooseDevice(device);
+  return openRuntime({
+    device: choice,
+    ...(threads > 0 ? { threads } : {}),
+    ...(choice.kind === 'cuda' ? gpuSettings() : {}),
+  });
 }

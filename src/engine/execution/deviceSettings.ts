@@ -1,0 +1,44 @@
+// Settings of the GPU that belong to the machine and not to a recipe: how much of its memory may be taken, and how its arena
+// grows. They come as environment variables, which the editor's setting `loraWorkbench.environment` sets too.
+import { RecipeError } from '../errors';
+import type { RuntimeOptions } from '../session';
+
+export const memoryLimitVariable = 'LORA_WORKBENCH_GPU_MEMORY_LIMIT';
+export const arenaVariable = 'LORA_WORKBENCH_GPU_ARENA';
+
+const units: Readonly<Record<string, number>> = {
+  '': 1,
+  MB: 1e6,
+  GB: 1e9,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
+};
+const growths = ['same-as-requested', 'next-power-of-two'] as const;
+
+/** @throws RecipeError `setting-invalid`. */
+export function gpuSettings(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Pick<RuntimeOptions, 'memoryLimitBytes' | 'arenaGrowth'> {
+  const [limit, arena] = [env[memoryLimitVariable], env[arenaVariable]];
+  const growth = growths.find((name) => name === arena);
+  if (arena && growth === undefined) throw invalid(arenaVariable, arena, `one of ${growths.join(' and ')}`);
+  return {
+    ...(limit ? { memoryLimitBytes: bytesOf(limit) } : {}),
+    ...(growth === undefined ? {} : { arenaGrowth: growth }),
+  };
+}
+
+function bytesOf(text: string): number {
+  const [, number, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? [];
+  const bytes = Math.floor(Number(number) * (units[unit.toUpperCase()] ?? Number.NaN));
+  if (Number.isSafeInteger(bytes) && bytes >= 2 ** 20) return bytes;
+  throw invalid(memoryLimitVariable, text, 'a size of at least 1 MiB such as 20GiB or 20000MB');
+}
+
+function invalid(name: string, found: string, expected: string): RecipeError {
+  return new RecipeError({
+    code: 'setting-invalid',
+    message: `${name} is ${JSON.stringify(found)}; expected ${expected}.`,
+    remedy: `Set ${name} to ${expected}, or unset it.`,
+  });
+}
