@@ -3,19 +3,13 @@ import { initialisations } from './adapters/initialisation';
 import { variants } from './adapters/registry';
 import { attentionEntries } from './models/attentions';
 import { optimizers } from './optim/registry';
+import { quantizations } from './quantization/entries';
 import type { RecipeCatalogue } from './recipe/catalogue';
 
 export const catalogue: RecipeCatalogue = {
   adapter: variants.map((variant) => variant.entry),
   init_lora_weights: initialisations.map((initialisation) => initialisation.entry),
-  quantization: [
-    {
-      id: 'none',
-      label: 'As in the checkpoint',
-      summary: 'The base weights are used as they are.',
-      fields: [],
-    },
-  ],
+  load_in_4bit: quantizations,
   optim: optimizers.map((optimizer) => optimizer.entry),
   attention: attentionEntries,
   presets: [
@@ -127,6 +121,24 @@ export const catalogue: RecipeCatalogue = {
       label: 'EVA: LoRA along the principal directions of the data',
       summary: 'Looks at the data first and gives more rank to modules whose inputs vary more.',
       values: { adapter: 'lora', init_lora_weights: 'eva' },
+    },
+    {
+      id: 'qlora',
+      label: 'QLoRA: LoRA on a base in 4 bits',
+      summary: 'The frozen weights take an eighth of their fp32 size; the settings are those of the paper.',
+      values: {
+        adapter: 'lora',
+        load_in_4bit: true,
+        bnb_4bit_quant_type: 'nf4',
+        bnb_4bit_use_double_quant: true,
+        r: 64,
+        lora_alpha: 16,
+        target_modules: 'all-linear',
+        learning_rate: 2e-4,
+        lr_scheduler_type: 'constant',
+        max_grad_norm: 0.3,
+        optim: 'paged_adamw_32bit',
+      },
     },
     {
       id: 'loftq',

@@ -27,8 +27,8 @@ export interface RecipeValues {
   device: string;
   /** CPU threads; 0 lets the runtime choose. */
   threads: number;
-  quantization: string;
-  double_quantization: boolean;
+  /** Holds the frozen linear weights in 4 bits. */
+  load_in_4bit: boolean;
   attention: string;
   /** `linear` stretches rotary positions where `max_length` is beyond the model's context. */
   rope_scaling: 'none' | 'linear';

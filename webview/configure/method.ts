@@ -8,11 +8,11 @@ import { choiceText } from '../shared/settingText';
 const axisNames: Readonly<Record<string, string>> = {
   adapter: 'Adapter',
   init_lora_weights: 'Initialisation',
-  quantization: 'Base precision',
+  load_in_4bit: 'Base precision',
   optim: 'Optimizer',
   attention: 'Attention',
 };
-const axisOrder = ['quantization', 'adapter', 'init_lora_weights', 'optim', 'attention'];
+const axisOrder = ['load_in_4bit', 'adapter', 'init_lora_weights', 'optim', 'attention'];
 
 export class Method {
   readonly presets = el('div', { class: 'cf-chips', role: 'radiogroup', 'aria-label': 'Preset' });
@@ -134,4 +134,4 @@ export class Method {
 }
 
 /** Settings that presets are about, beside the axes. */
-const presetKeys = new Set(['r', 'lora_alpha', 'use_rslora', 'learning_rate', 'double_quantization']);
+const presetKeys = new Set(['r', 'lora_alpha', 'use_rslora', 'learning_rate', 'bnb_4bit_use_double_quant']);

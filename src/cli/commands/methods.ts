@@ -11,7 +11,7 @@ import { type Terminal, table } from '../terminal';
 const headings = {
   adapter: 'Adapters',
   init_lora_weights: 'Initialisations',
-  quantization: 'Quantisations',
+  load_in_4bit: 'Quantisations',
   optim: 'Optimizers',
   attention: 'Attention',
 } as const;
@@ -26,7 +26,7 @@ export function methods(terminal: Terminal): number {
     presets: catalogue.presets,
     adapters: catalogue.adapter.map(listing),
     initialisations: catalogue.init_lora_weights.map(listing),
-    quantizations: catalogue.quantization.map(listing),
+    quantizations: catalogue.load_in_4bit.map(listing),
     optimizers: catalogue.optim.map(listing),
     attentions: catalogue.attention.map(listing),
     settings: fields,

@@ -10,6 +10,7 @@ import { forecast } from '../estimate/forecast';
 import { suggest } from '../estimate/suggestions';
 import { chooseDevice } from '../execution/device';
 import { modelOfRecipe } from '../models/stretchedPositions';
+import { preparationNote } from '../train/preparation';
 
 /** Estimates a validated recipe. Raises UserError where the checkpoint or the targets could not be trained at all. */
 export async function estimate({ recipe }: EstimateParams, host: EngineHost): Promise<EstimateResult> {
@@ -22,14 +23,17 @@ export async function estimate({ recipe }: EstimateParams, host: EngineHost): Pr
   });
   const checkpoint = await openCheckpoint(recipe.model);
   const { model } = modelOfRecipe(checkpoint.config, recipe);
-  baseTensors(checkpoint, model);
+  const { packed } = baseTensors(checkpoint, model);
   const earlier = await readEarlier(model, recipe);
   const planned = (one: typeof recipe): AdapterPlan =>
     withLoraPlusRates(planAdapter(model, one, earlier), one);
-  const { parts, totalBytes } = forecast(model, recipe, planned(recipe));
+  const expect = (one: typeof recipe) => forecast(model, one, planned(one), undefined, packed);
+  const { parts, totalBytes } = expect(recipe);
+  const note = preparationNote(planned(recipe));
+  if (note !== undefined) host.emit({ type: 'note', message: note, time: new Date().toISOString() });
   const availableBytes = await availableMemory(chooseDevice(recipe.device));
   const fits = totalBytes <= availableBytes;
-  const need = (changed: typeof recipe): number => forecast(model, changed, planned(changed)).totalBytes;
+  const need = (changed: typeof recipe): number => expect(changed).totalBytes;
   return {
     totalBytes,
     parts,

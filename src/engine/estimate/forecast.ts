@@ -3,11 +3,13 @@
 import type { Recipe } from '../../protocol/recipe';
 import { withLoraPlusRates } from '../adapters/loraPlus';
 import { type AdapterPlan, planAdapter } from '../adapters/plan';
+import type { PackedTensor } from '../checkpoint/packed';
 import { evaluationGraph } from '../compile/evaluationGraph';
 import { dropoutPoolFor, gradientGraph } from '../compile/gradientGraph';
 import type { Slab } from '../compile/slabs';
 import { updateGraph } from '../compile/updateGraph';
 import { byteSize } from '../dtype';
+import { packedInRun } from '../execution/baseQuantization';
 import { chooseDevice } from '../execution/deviceName';
 import { isPaged, pagingFor, stateMemory } from '../execution/paging';
 import type { Graph, Value } from '../graph/graph';
@@ -39,13 +41,18 @@ export interface Forecast {
   totalBytes: number;
 }
 
-/** @throws AdapterError where the recipe's targets do not fit the model. */
+/**
+ * @param stored weights that the checkpoint has in four bits.
+ * @throws AdapterError where the recipe's targets do not fit the model.
+ */
 export function forecast(
   model: Model,
   recipe: Recipe,
   plan: AdapterPlan = withLoraPlusRates(planAdapter(model, recipe), recipe),
   precision: Precision = precisionOf(recipe),
+  stored: ReadonlyMap<string, PackedTensor> = new Map(),
 ): Forecast {
+  const packed = packedInRun(recipe, model, plan, stored);
   const slabs = slabsFor(plan.tensors, recipe);
   const sizeOfSlabs = (some: readonly Slab[]): number => some.reduce((sum, slab) => sum + slab.length, 0);
   const trainableParameters = sizeOfSlabs(slabs.filter((slab) => !slab.frozen));
@@ -67,12 +74,13 @@ export function forecast(
     checkpointing: recipe.gradient_checkpointing,
     dropoutPool,
     precision,
+    packed,
     attention: attentionOf(recipe, model),
   });
   const graphs: Graph[] = [gradient.graph, updateGraph(slabs, optimizer, recipe, plan, streamed)];
   if (recipe.eval_dataset.length > 0 || recipe.val_size > 0) {
     const options = { model, plan, slabs, rows: recipe.per_device_eval_batch_size, length, precision };
-    graphs.push(evaluationGraph({ ...options, packing: recipe.packing, result: 'loss' }).graph);
+    graphs.push(evaluationGraph({ ...options, packed, packing: recipe.packing, result: 'loss' }).graph);
   }
   const lives = graphs.map((graph) => liveness(graph));
   const activations = Math.max(...lives.map((life) => life.peakBytes));

@@ -13,6 +13,8 @@ const inPlace = new Set<OpName>(['Tanh', 'Sigmoid', 'Relu', 'Softmax', 'ScatterE
 const scratch: Partial<Record<OpName, (node: Node) => number[]>> = {
   Where: ({ inputs: [condition, a, b], outputs }) =>
     [a, b].map((side) => byteSize(outputs[0]!.dtype, broadcastShapes(condition!.shape, side!.shape))),
+  // The kernel writes the whole weight out before it multiplies.
+  MatMulBnb4: ({ attributes }) => [4 * Number(attributes.N) * Number(attributes.K)],
 };
 /** Kernels whose output is their input under another shape. */
 const views = new Set<OpName>(['Reshape', 'Identity']);

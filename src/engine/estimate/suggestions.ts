@@ -14,6 +14,7 @@ type Change = Partial<
     | 'target_modules'
     | 'r'
     | 'adapter'
+    | 'load_in_4bit'
   >
 >;
 
@@ -83,6 +84,7 @@ function knobs(model: Model, recipe: Recipe): Knob[] {
     { steps: batches },
     { steps: [least], together: true },
     { steps: full ? adapters : [] },
+    { steps: full || recipe.load_in_4bit ? [] : [{ load_in_4bit: true }] },
     { steps: lengths },
     { steps: lengths.map((length) => ({ ...least, ...length })), together: true },
     { steps: full ? [] : adapters },

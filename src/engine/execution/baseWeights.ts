@@ -64,7 +64,7 @@ export class BaseWeights {
     runtime: Runtime,
     checkpoint: Checkpoint,
     model: Model,
-    precision: Precision = singlePrecision,
+    precision: Precision = { ...singlePrecision, device: runtime.device.kind },
     quantization?: BaseQuantization,
   ): BaseWeights {
     const { tensors, packed } = baseTensors(checkpoint, model);

@@ -1,4 +1,4 @@
-// bitsandbytes' unsigned 8-bit "dynamic" code, for what is never negative, beside the signed one of nf4.ts.
+// bitsandbytes' unsigned 8-bit "dynamic" code, for what is never negative, beside the signed one of codes.ts.
 
 /**
  * For i = 0…6 the midpoints of 2^(i+1) + 1 equally spaced points on [0.1, 1], times 10^(i−6); and 0 and 1. From the smallest

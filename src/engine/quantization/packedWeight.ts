@@ -13,6 +13,9 @@ export interface QuantFormat {
   doubleQuant: boolean;
 }
 
+/** QLoRA's, without double quantisation: what PEFT's LoftQ quantises to. */
+export const usualFormat: QuantFormat = { quantType: 'nf4', blockSize: 64, doubleQuant: false };
+
 /** A quantised weight without its values. */
 export interface PackedForm extends QuantFormat {
   outFeatures: number;

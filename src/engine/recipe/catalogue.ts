@@ -31,7 +31,7 @@ export interface PresetEntry {
 }
 
 /** The recipe keys that choose from the catalogue. */
-export const axes = ['adapter', 'init_lora_weights', 'quantization', 'optim', 'attention'] as const;
+export const axes = ['adapter', 'init_lora_weights', 'load_in_4bit', 'optim', 'attention'] as const;
 export type Axis = (typeof axes)[number];
 
 export interface RecipeCatalogue extends Readonly<Record<Axis, readonly CatalogueEntry[]>> {
@@ -42,7 +42,7 @@ export interface RecipeCatalogue extends Readonly<Record<Axis, readonly Catalogu
 export const knownElsewhere: Readonly<Record<Axis | 'preset', readonly string[]>> = {
   adapter: ['qlora', 'oft'],
   init_lora_weights: ['lora_ga', 'mica'],
-  quantization: ['nf4', 'fp4', 'int8'],
+  load_in_4bit: [],
   optim: [
     'adafactor',
     'lion',
@@ -53,19 +53,28 @@ export const knownElsewhere: Readonly<Record<Axis | 'preset', readonly string[]>
     'galore_adafactor_layerwise',
   ],
   attention: [],
-  preset: ['qlora'],
+  preset: [],
 };
 
-/** Why a choice is not here, where there is more to say than that. */
-export const reasonsElsewhere: Readonly<Record<string, string>> = Object.fromEntries(
-  ['galore_adamw_layerwise', 'galore_adamw_8bit_layerwise', 'galore_adafactor_layerwise'].map((name) => [
-    name,
-    'layerwise forms update inside the backward pass, which rules out gradient_accumulation_steps and max_grad_norm',
-  ]),
-);
+/** Why a choice or a setting is not here, where there is more to say than that. */
+export const reasonsElsewhere: Readonly<Record<string, string>> = {
+  load_in_8bit: 'the base is held as it is or, with load_in_4bit: true, in 4 bits',
+  qlora: 'QLoRA is preset: qlora',
+  ...Object.fromEntries(
+    ['galore_adamw_layerwise', 'galore_adamw_8bit_layerwise', 'galore_adafactor_layerwise'].map((name) => [
+      name,
+      'layerwise forms update inside the backward pass, which rules out gradient_accumulation_steps and max_grad_norm',
+    ]),
+  ),
+};
 
 /** Settings of choices that this version does not have. */
-export const settingsElsewhere: readonly string[] = ['use_dora', 'loftq_config', 'trainable_token_indices'];
+export const settingsElsewhere: readonly string[] = [
+  'use_dora',
+  'loftq_config',
+  'trainable_token_indices',
+  'load_in_8bit',
+];
 
 /** The entry that a value chooses, if the axis has it. */
 export function chosenEntry(entries: readonly CatalogueEntry[], value: unknown): CatalogueEntry | undefined {

@@ -143,12 +143,6 @@ const contradictions: readonly Contradiction[] = [
     remedy: 'Write target_modules as a list, or put the layers into the expression.',
   },
   {
-    key: 'double_quantization',
-    holds: (recipe) => recipe.double_quantization && recipe.quantization === 'none',
-    message: 'double_quantization needs a quantised base, and quantization is none.',
-    remedy: 'Set quantization, or remove double_quantization.',
-  },
-  {
     key: 'warmup_ratio',
     holds: (recipe, given) =>
       given.has('warmup_steps') &&

@@ -118,19 +118,12 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
       group: 'adapter',
       description: "How the adapter's matrices start.",
     },
-    quantization: {
+    load_in_4bit: {
       type: 'enum',
-      choices: choices('quantization'),
-      default: 'none',
-      group: 'memory',
-      description: 'How the frozen base weights are held in memory.',
-    },
-    double_quantization: {
-      type: 'boolean',
+      choices: choices('load_in_4bit'),
       default: false,
       group: 'memory',
-      advanced: true,
-      description: "Quantises the quantisation's own constants too, which saves about 0.4 bit per weight.",
+      description: 'How the frozen linear weights are held in memory.',
     },
     optim: {
       type: 'enum',

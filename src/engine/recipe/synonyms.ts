@@ -18,5 +18,6 @@ export const synonyms: Readonly<Record<string, string>> = {
   lora_target: 'target_modules',
   lr_scheduler: 'lr_scheduler_type',
   lr: 'learning_rate',
+  bnb_4bit_compute_dtype: 'dtype',
   rank: 'r',
 };

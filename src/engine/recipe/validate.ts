@@ -43,6 +43,8 @@ export function validateRecipe(source: RecipeSource, catalogue: RecipeCatalogue)
 
   for (const [key, value] of Object.entries(source.values)) {
     const field = fields.get(key);
+    // A switch that is off asks for nothing.
+    if (field === undefined && value === false && settingsElsewhere.includes(key)) continue;
     if (field === undefined) reportUnknownKey(key, [...fields.keys()], report);
     else if (value !== null && value !== undefined && !reportElsewhere(key, value, catalogue, report)) {
       const found = checkShape(value, field);
@@ -86,7 +88,8 @@ type Report = (path: string, message: string, remedy: string) => void;
 
 function reportUnknownKey(key: string, known: string[], report: Report): void {
   if (settingsElsewhere.includes(key)) {
-    report(key, `${key} is not available in this version.`, `Remove ${key}.`);
+    const reason = reasonsElsewhere[key];
+    report(key, `${key} is not available in this version${reason ? `: ${reason}` : ''}.`, `Remove ${key}.`);
     return;
   }
   const named = nearest(key, [...known, ...Object.keys(synonyms)]);

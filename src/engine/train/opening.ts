@@ -2,19 +2,25 @@
 import type { Recipe } from '../../protocol/recipe';
 import type { PlanFacts, RunEventBody } from '../../protocol/run';
 import type { AdapterPlan } from '../adapters/plan';
+import { baseTensors } from '../checkpoint/baseTensors';
 import { elements } from '../dtype';
 import { forecast } from '../estimate/forecast';
+import { chooseDevice } from '../execution/deviceName';
+import { pagingFor, stateMemory } from '../execution/paging';
 import type { Precision } from '../graph/precision';
 import { modelTensors } from '../models/architecture';
+import { optimizerOf, slabsFor } from '../optim/registry';
 import type { Calendar } from './calendar';
 import type { Inputs } from './inputs';
+import { preparationNote } from './preparation';
 
 export function planFacts(
   recipe: Recipe,
-  { plan, model, data }: Inputs,
+  { plan, model, data, checkpoint }: Inputs,
   precision: Precision,
   calendar: Pick<Calendar, 'totalSteps' | 'stepsPerEpoch'>,
 ): PlanFacts {
+  const { packed } = baseTensors(checkpoint, model);
   return {
     modelType: model.modelType,
     device: precision.device,
@@ -29,7 +35,7 @@ export function planFacts(
     totalSteps: calendar.totalSteps,
     stepsPerEpoch: calendar.stepsPerEpoch,
     effectiveBatchSize: recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps,
-    predictedPeakBytes: forecast(model, recipe, plan, precision).totalBytes,
+    predictedPeakBytes: forecast(model, recipe, plan, precision, packed).totalBytes,
   };
 }
 
@@ -47,14 +53,16 @@ export function openingRemarks(
           `max_length ${wanted} is more than the model's ${model.maxPositions} positions; ${model.maxPositions} is used.`,
         ]
       : [];
-  const phase = plan.variant.preparation?.phase(plan.settings);
-  const upperBound = phase
-    ? [
-        `The first ${phase.steps} steps choose between modules, on ${100 * phase.sampleRatio} % of the data; until then the number of parameters and the forecast are upper bounds.`,
-      ]
-    : [];
+  const preparation = preparationNote(plan);
   return [
-    ...[...notes, ...ofInputs, ...data.report.notes, ...shortened, ...upperBound].map((message) => ({
+    ...[
+      ...notes,
+      ...ofInputs,
+      ...data.report.notes,
+      ...shortened,
+      ...(preparation ? [preparation] : []),
+      ...pagingNotes(recipe, plan),
+    ].map((message) => ({
       type: 'note' as const,
       message,
     })),
@@ -65,6 +73,20 @@ export function openingRemarks(
       ...(nearest.length > 0 ? { remedy: `Write ${nearest.join(' or ')}.` } : {}),
     })),
   ];
+}
+
+/** Where the state of a paged optimizer lies. */
+function pagingNotes(recipe: Recipe, plan: AdapterPlan): string[] {
+  if (!optimizerOf(recipe.optim).paged) return [];
+  const paging = pagingFor(recipe, chooseDevice(recipe.device).kind, recipe.output_dir);
+  const { device, elsewhere } = stateMemory(slabsFor(plan.tensors, recipe), recipe, paging);
+  const size = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  if (paging.place === 'device')
+    return [
+      `optim: ${recipe.optim} saves nothing on the CPU, whose memory holds the state either way; spill_optimizer_state: true puts it into a file.`,
+    ];
+  const place = paging.place === 'file' ? "a file in the run's folder" : 'host memory';
+  return [`${size(elsewhere)} of optimizer state lie in ${place}, ${size(device)} on the device.`];
 }
 
 export function trainableParameters(plan: AdapterPlan): number {

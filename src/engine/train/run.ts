@@ -11,6 +11,7 @@ import { catalogue } from '../catalogue';
 import { type Batch, planBatches } from '../data';
 import { SessionError, UserError } from '../errors';
 
+import { baseQuantization } from '../execution/baseQuantization';
 import { BaseWeights } from '../execution/baseWeights';
 import { chooseDevice, openDevice } from '../execution/device';
 import { choosePrecision } from '../execution/precision';
@@ -102,7 +103,13 @@ class Run {
 
   async go(from: string | null, notes: readonly string[]): Promise<TrainResult> {
     const { recipe, inputs } = this;
-    const weights = BaseWeights.of(this.runtime, inputs.checkpoint, inputs.model, this.precision);
+    const weights = BaseWeights.of(
+      this.runtime,
+      inputs.checkpoint,
+      inputs.model,
+      this.precision,
+      baseQuantization(recipe, inputs.model, inputs.plan),
+    );
     this.#weights = weights;
     let warnings: string[] = [];
     let startNotes: readonly string[] = [];
@@ -155,6 +162,7 @@ class Run {
   #openTrainer(): Promise<Trainer> {
     const { recipe, inputs } = this;
     return Trainer.create({
+      spillFolder: this.folder.path,
       runtime: this.runtime,
       model: inputs.model,
       weights: this.#weights,

@@ -37,7 +37,7 @@ export function forecastKey(recipe: Recipe): string {
     per_device_train_batch_size,
     per_device_eval_batch_size,
     init_lora_weights,
-    quantization,
+    load_in_4bit,
     dtype,
     attention,
     settings,
@@ -47,7 +47,7 @@ export function forecastKey(recipe: Recipe): string {
     [layers_to_transform, layers_pattern, modules_to_save, max_length, packing, optim],
     [gradient_checkpointing, per_device_train_batch_size, recipe.gradient_accumulation_steps > 1],
     recipe.eval_dataset.length > 0 || recipe.val_size > 0 ? per_device_eval_batch_size : null,
-    [init_lora_weights, quantization, dtype, attention, recipe.rope_scaling, settings],
+    [init_lora_weights, load_in_4bit, dtype, attention, recipe.rope_scaling, settings],
   ]);
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { catalogue } from '../../../src/engine/catalogue';
 import type { UserError } from '../../../src/engine/errors';
+import { quantFormatOf } from '../../../src/engine/quantization/entries';
 import { detectDialect, dialects, importNotes, importRecipe } from '../../../src/engine/recipe/aliases';
 import { recipeFields } from '../../../src/engine/recipe/fields';
 import { parseRecipe } from '../../../src/engine/recipe/parse';
@@ -206,7 +207,7 @@ test('reads a recipe of Axolotl', () => {
     save_strategy: 'epoch',
     weight_decay: 0,
     output_dir: '/recipes/outputs/out',
-    quantization: 'none',
+    load_in_4bit: false,
     early_stopping_patience: null,
   };
   for (const [key, value] of Object.entries(expected))
@@ -261,7 +262,7 @@ test('reads a recipe of TRL and PEFT', () => {
     train_on: 'all',
     optim: 'adamw',
     report_to: 'tensorboard',
-    quantization: 'none',
+    load_in_4bit: false,
     gradient_checkpointing: 'full',
     learning_rate: 2e-4,
     eval_strategy: 'no',
@@ -286,20 +287,27 @@ test('what would change the result is refused, all at once', () => {
   assert.match(problems[4]!, /lora_rnak is no setting of LLaMA-Factory/);
 });
 
-test('4-bit recipes ask for a quantisation by our name', () => {
-  assert.match(
-    messagesOf('base_model: m\ndatasets: [{path: d}]\nadapter: qlora\nload_in_4bit: true\n').join(),
-    /nf4 is not available/,
+test('4-bit recipes become ours, with the defaults of where they come from', () => {
+  const quantised = (text: string) => {
+    const { recipe } = read(text);
+    return [recipe.load_in_4bit, quantFormatOf(recipe)];
+  };
+  const nf4 = { quantType: 'nf4', blockSize: 64, doubleQuant: false };
+  assert.deepEqual(quantised('base_model: m\ndatasets: [{path: d}]\nadapter: qlora\nload_in_4bit: true\n'), [
+    true,
+    { ...nf4, doubleQuant: true },
+  ]);
+  assert.deepEqual(
+    quantised('model_name_or_path: m\ndataset: d.json\nquantization_bit: 4\nfinetuning_type: lora\n'),
+    [true, { ...nf4, doubleQuant: true }],
+  );
+  assert.deepEqual(
+    quantised('model_name_or_path: m\ndataset_name: d\nload_in_4bit: true\nbnb_4bit_quant_type: fp4\n'),
+    [true, { ...nf4, quantType: 'fp4' }],
   );
   assert.match(
-    messagesOf('model_name_or_path: m\ndataset: d\nquantization_bit: 4\n').join(),
-    /nf4 is not available/,
-  );
-  assert.match(
-    messagesOf(
-      'model_name_or_path: m\ndataset_name: d\nload_in_4bit: true\nbnb_4bit_quant_type: fp4\n',
-    ).join(),
-    /fp4 is not available/,
+    messagesOf('model_name_or_path: m\ndataset_name: d\nload_in_8bit: true\n').join(),
+    /asks for a base in 8 bits \(load_in_4bit holds it in 4\)/,
   );
 });
 

@@ -3,13 +3,10 @@
 import { isJsonObject } from '../../files/json';
 import { matrix } from '../../linalg/matrix';
 import { exactSvd } from '../../linalg/svd';
-import { type PackedForm, packWeight, unpackWeight } from '../../quantization/packedWeight';
+import { type PackedForm, packWeight, unpackWeight, usualFormat } from '../../quantization/packedWeight';
 import { padded } from './factors';
 import type { Initialisation } from './initialisation';
 import { kaiming } from './kaiming';
-
-/** What LoftQ quantises to where the run names nothing else, as in PEFT. */
-const usual = { quantType: 'nf4', blockSize: 64, doubleQuant: false } as const;
 
 export const loftq: Initialisation = {
   entry: {
@@ -44,7 +41,7 @@ export const loftq: Initialisation = {
     async start(context) {
       const { products, weight, site, seed, settings } = context;
       const form: PackedForm = context.packed ?? {
-        ...usual,
+        ...usualFormat,
         outFeatures: weight.rows,
         inFeatures: weight.columns,
         transposed: site.module.kind === 'conv1d',

@@ -57,6 +57,9 @@ const perEpoch =
     return { unsupported: `${String(value)} times an epoch; write ${steps}` };
   };
 
+/** Axolotl's own choice for a base in 4 bits. */
+const inFourBits = { load_in_4bit: true, bnb_4bit_quant_type: 'nf4', bnb_4bit_use_double_quant: true };
+
 export const axolotl: Dialect = {
   name: 'Axolotl',
   markers: [
@@ -84,8 +87,8 @@ export const axolotl: Dialect = {
     is_llama_derived_model: ignored('config.json tells'),
     trust_remote_code: ignored('no code of a model is ever run'),
     strict: ignored('it is always strict'),
-    load_in_4bit: whenTrue({ quantization: 'nf4' }),
-    load_in_8bit: whenTrue({ quantization: 'int8' }),
+    load_in_4bit: whenTrue(inFourBits),
+    load_in_8bit: unsupportedIfSet('a base in 8 bits (load_in_4bit holds it in 4)'),
     datasets: datasets('dataset'),
     test_datasets: datasets('eval_dataset'),
     dataset_prepared_path: ignored('nothing is prepared on disk'),
@@ -96,7 +99,7 @@ export const axolotl: Dialect = {
       value === null || value === undefined || value === ''
         ? { set: { adapter: 'none' } }
         : value === 'qlora'
-          ? { set: { adapter: 'lora', quantization: 'nf4' } }
+          ? { set: { adapter: 'lora', ...inFourBits } }
           : { set: { adapter: String(value) } },
     lora_model_dir: unsupportedIfSet('training that goes on from an adapter'),
     lora_r: 'r',

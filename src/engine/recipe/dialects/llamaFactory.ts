@@ -96,16 +96,15 @@ export const llamaFactory: Dialect = {
     plot_loss: ignored('the panels and TensorBoard show the curves'),
     quantization_bit: (value, all) => {
       if (value === null) return { ignored: 'off' };
-      return {
-        set: { quantization: value === 4 ? String(all.quantization_type ?? 'nf4') : `int${String(value)}` },
-      };
+      if (value !== 4) return { unsupported: `a base in ${String(value)} bits (4 can be had)` };
+      return { set: { load_in_4bit: true, bnb_4bit_use_double_quant: all.double_quantization !== false } };
     },
     quantization_method: (value) =>
       ['bnb', 'bitsandbytes'].includes(String(value))
         ? { ignored: 'as here' }
         : { unsupported: `quantization_method: ${String(value)}` },
-    quantization_type: inBits('quantization'),
-    double_quantization: inBits('double_quantization'),
+    quantization_type: inBits('bnb_4bit_quant_type'),
+    double_quantization: inBits('bnb_4bit_use_double_quant'),
     flash_attn: ignored('attention is compiled in'),
     enable_liger_kernel: ignored('the loss is always computed in chunks'),
     disable_gradient_checkpointing: (value) => ({ set: { gradient_checkpointing: value !== true } }),

@@ -117,14 +117,11 @@ export const trl: Dialect = {
     attn_implementation: ignored('attention is compiled in'),
     use_liger_kernel: ignored('the loss is always computed in chunks'),
     trust_remote_code: ignored('no code of a model is ever run'),
-    load_in_4bit: (value, all) =>
-      value === true
-        ? { set: { quantization: all.bnb_4bit_quant_type === 'fp4' ? 'fp4' : 'nf4' } }
-        : { ignored: 'off' },
-    load_in_8bit: whenTrue({ quantization: 'int8' }),
-    bnb_4bit_quant_type: in4Bit('quantization'),
-    use_bnb_nested_quant: in4Bit('double_quantization'),
-    bnb_4bit_use_double_quant: in4Bit('double_quantization'),
+    load_in_4bit: whenTrue({ load_in_4bit: true }),
+    load_in_8bit: unsupportedIfSet('a base in 8 bits (load_in_4bit holds it in 4)'),
+    bnb_4bit_quant_type: in4Bit('bnb_4bit_quant_type'),
+    use_bnb_nested_quant: in4Bit('bnb_4bit_use_double_quant'),
+    bnb_4bit_use_double_quant: in4Bit('bnb_4bit_use_double_quant'),
     bnb_4bit_compute_dtype: ignored('dtype decides'),
     chat_template_path: 'chat_template',
     eos_token: ignored("the tokenizer's own is trained"),
