@@ -8,6 +8,7 @@ import { diff } from './commands/diff';
 import { type DoctorOptions, doctor } from './commands/doctor';
 import { estimate } from './commands/estimate';
 import { type EvaluateOptions, evaluate } from './commands/evaluate';
+import { type ExtractOptions, extract } from './commands/extract';
 import { type GenerateOptions, generate } from './commands/generate';
 import { inspect } from './commands/inspect';
 import { type MergeOptions, merge } from './commands/merge';
@@ -142,6 +143,15 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
     .option(...device, 'auto')
     .option(...threads, 0)
     .action(async (options: MergeOptions) => done(await merge(options, terminal)));
+
+  command('extract', 'what full fine-tuning changed in the linear layers, as a LoRA, and how much that loses')
+    .requiredOption('--model <folder>', 'the base checkpoint')
+    .requiredOption('--tuned <folder>', 'the fine-tuned checkpoint')
+    .requiredOption('--out <folder>', 'where the adapter goes')
+    .option('--rank <k>', 'rank of every module', numberOption('--rank', { integer: true, minimum: 1 }), 16)
+    .option(...device, 'auto')
+    .option(...threads, 0)
+    .action(async (options: ExtractOptions) => done(await extract(options, terminal)));
 
   command(
     'compose',

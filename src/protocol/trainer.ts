@@ -267,6 +267,26 @@ export interface DiffResult {
   }[];
 }
 
+export interface ExtractParams extends DeviceParams {
+  /** The base checkpoint. */
+  model: string;
+  /** The same model after full fine-tuning. */
+  tuned: string;
+  out: string;
+  /** Of every module, or its smaller side where that is less. */
+  rank: number;
+}
+
+export interface ExtractResult {
+  /** The adapter's folder. */
+  out: string;
+  /** ‖ΔW − b·a‖ / ‖ΔW‖ over all modules. */
+  relativeError: number;
+  modules: readonly { path: string; rank: number; relativeError: number }[];
+  /** Tensors that changed too and that a LoRA of the linear layers does not hold. */
+  unheld: readonly string[];
+}
+
 export type DoctorParams = {
   /** Only this device, or null for all. */
   device: string | null;
@@ -308,6 +328,7 @@ export interface TrainerMethods {
   inspect: { params: InspectParams; result: InspectResult };
   merge: { params: MergeParams; result: MergeResult };
   compose: { params: ComposeParams; result: ComposeResult };
+  extract: { params: ExtractParams; result: ExtractResult };
   convert: { params: ConvertParams; result: ConvertResult };
   resize: { params: ResizeParams; result: ResizeResult };
   diff: { params: DiffParams; result: DiffResult };

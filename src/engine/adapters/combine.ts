@@ -254,7 +254,7 @@ function arithmetic(
 }
 
 /** The combined factors as a LoRA with alpha = r for every module. */
-function asLora(
+export function asLora(
   model: Model,
   sites: ReadonlyMap<string, Site>,
   results: ReadonlyMap<string, { a: Matrix; b: Matrix }>,

@@ -7,6 +7,7 @@ export { diff } from './diff';
 export { doctor } from './doctor';
 export { estimate } from './estimate';
 export { evaluate } from './evaluate';
+export { extract } from './extract';
 export { generate } from './generate';
 export { inspect } from './inspect';
 export { installCuda } from './installCuda';

@@ -139,9 +139,9 @@ async function steps(
   optim: string,
   gradients: readonly Float32Array[],
   more: Partial<typeof plainSettings> = {},
-): Promise<{ weights: Float32Array[]; kept: Map<string, ArrayLike<number>>[] }> {
+): Promise<{ weights: Float32Array[]; kept: Map<string, Float32Array>[] }> {
   const weights: Float32Array[] = [];
-  const kept: Map<string, ArrayLike<number>>[] = [];
+  const kept: Map<string, Float32Array>[] = [];
   await onCpu(async (runtime) => {
     const start = normal(shape[0] * shape[1], 'start');
     const run = await harness(runtime, [tensorOf('w', shape, start)], {
@@ -153,7 +153,7 @@ async function steps(
     for (const [t, g] of gradients.entries()) {
       await run.step(t + 1, 0.01, new Map([['w.weight', g]]));
       weights.push(run.state.read('w.weight'));
-      kept.push(run.state.readOptimizer());
+      kept.push(run.state.readOptimizer() as Map<string, Float32Array>);
     }
     run.release();
   });
@@ -200,7 +200,7 @@ for (const shape of [
       if (left) near(times(turned(left, m, r), left, r, m, r), eye, 1e-5, 'PᵀP');
       if (right) near(times(right, turned(right, r, n), r, n, r), eye, 1e-5, 'QQᵀ');
       const start = normal(m * n, 'start');
-      let moved: ArrayLike<number> = weights[1]!.map((value, i) => value - start[i]!);
+      let moved: Float32Array = weights[1]!.map((value, i) => value - start[i]!);
       const whole = moved;
       if (left) moved = times(left, times(turned(left, m, r), moved, r, m, n), m, r, n);
       if (right) moved = times(times(moved, turned(right, r, n), m, n, r), right, m, r, n);
