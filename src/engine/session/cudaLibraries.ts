@@ -1,13 +1,15 @@
 // Loads what the CUDA provider needs from wherever it was found, and asks CUDA for its devices, before the provider is
 // tried: in there, a missing library or device ends the process (ONNX Runtime 1.30 lets the exception leave its C API).
+import { win32 } from 'node:path';
 import type { LibraryHandle } from 'koffi';
 import koffi from 'koffi';
 import { isCudaLibrary, LibrarySearch } from '../cuda/libraries';
 import { readLibraryHeader } from '../cuda/libraryHeader';
 import { thisMachine } from '../cuda/machine';
-import { optionalLibraries } from '../cuda/report';
+import { cudaMajor, optionalLibraries } from '../cuda/report';
 import type { ProviderFiles } from '../cuda/storage';
 
+const windows = process.platform === 'win32';
 /** Held, because koffi unloads a library whose handle is collected. */
 const held = new Map<string, LibraryHandle>();
 
@@ -29,6 +31,8 @@ export function obstacle(provider: ProviderFiles, index: number): string | null 
     const found = search.find(name);
     if (isCudaLibrary(name))
       return found === undefined ? [`${name} was not found`] : (failures.get(found) ?? []);
+    // By its bare name a library could come from the current folder on Windows; the system's own need no check there.
+    if (windows) return found === undefined ? [] : (hold(found) ?? []);
     const failure = hold(name);
     return failure === null || (found !== undefined && hold(found) === null) ? [] : [failure];
   });
@@ -48,12 +52,33 @@ function hold(path: string): string | null {
 }
 
 function deviceObstacle(search: LibrarySearch, needed: readonly string[], index: number): string | null {
+  const count: [number] = [0];
   const name = needed.find((library) => /^(lib)?cudart/i.test(library));
   const runtime = name === undefined ? undefined : held.get(search.find(name) ?? '');
-  // A provider with CUDA's runtime inside says by itself what it lacks.
-  if (runtime === undefined) return null;
-  const count: [number] = [0];
-  const code = Number(runtime.func('cudaGetDeviceCount', 'int', ['_Out_ int *'])(count));
-  if (code !== 0) return String(runtime.func('cudaGetErrorString', 'str', ['int'])(code));
+  if (runtime !== undefined) {
+    const code = Number(runtime.func('cudaGetDeviceCount', 'int', ['_Out_ int *'])(count));
+    if (code !== 0) return String(runtime.func('cudaGetErrorString', 'str', ['int'])(code));
+  } else if (needed.some(isCudaLibrary)) {
+    // The provider has CUDA's runtime inside, so the driver is asked.
+    const path = driverLibrary();
+    const failure = hold(path);
+    if (failure !== null) return failure;
+    const driver = held.get(path)!;
+    const code = Number(driver.func('cuInit', 'int', ['uint'])(0));
+    if (code !== 0) return `NVIDIA's driver does not start (CUDA error ${code})`;
+    const version: [number] = [0];
+    driver.func('cuDriverGetVersion', 'int', ['_Out_ int *'])(version);
+    const [found, major] = [Math.floor(version[0] / 1000), cudaMajor(needed) ?? 0];
+    if (found < major) return `NVIDIA's driver runs CUDA ${found}, and the provider needs CUDA ${major}`;
+    driver.func('cuDeviceGetCount', 'int', ['_Out_ int *'])(count);
+  } else {
+    return null;
+  }
   return index < count[0] ? null : `there are ${count[0]} CUDA devices, and ${index} is not among them`;
+}
+
+function driverLibrary(): string {
+  return windows
+    ? win32.join(process.env.SystemRoot ?? 'C:\\Windows', 'System32', 'nvcuda.dll')
+    : 'libcuda.so.1';
 }
