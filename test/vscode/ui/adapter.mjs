@@ -53,12 +53,12 @@ export async function checkAdapter(bench, t) {
     /never moved|not finite/.test(await sick.locator('.ad-sum').innerText()),
   );
   await sick.waitForFunction(() => document.querySelectorAll('.ad-heat .waiting').length === 0);
-  t.none('sick adapter: pictures, axe', await bench.surface('adapter-sick', sick));
+  t.none('sick adapter: pictures, axe', await bench.surface('adapter-sick', sick, { state: true }));
   await bench.clear();
 
   await show('torn');
   const torn = await bench.panel('.lw-page:has-text("adapters/torn") .ad-broken:not([hidden]) li');
-  t.none('torn adapter: pictures, axe', await bench.surface('adapter-torn', torn));
+  t.none('torn adapter: pictures, axe', await bench.surface('adapter-torn', torn, { state: true }));
   await bench.clear();
 
   const started = Date.now();

@@ -151,7 +151,10 @@ export async function checkConfigure(bench, t) {
   const broken = await bench.panel('main.lw .lw-problems li.error');
   const buttons = await broken.locator('.lw-problems .fix button').allInnerTexts();
   t.check('problems come with remedies', buttons.includes('Rename to learning_rate'), buttons.join(' | '));
-  t.none('configure with problems: pictures, axe', await bench.surface('configure-problems', broken));
+  t.none(
+    'configure with problems: pictures, axe',
+    await bench.surface('configure-problems', broken, { state: true }),
+  );
   await broken.locator('h1').click();
   await page.keyboard.press('F8');
   const at = () => broken.evaluate(() => document.activeElement.dataset.at);

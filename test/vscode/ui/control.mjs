@@ -78,7 +78,7 @@ export async function checkControl(bench, t) {
     await press('Stop and save');
     await until('it stops', async () => /^Stopped at step/.test(await state(frame)), 60_000);
     t.check('Stop and save', true, await state(frame));
-    t.none('stopped run: pictures, axe', await bench.surface('run-stopped', frame));
+    t.none('stopped run: pictures, axe', await bench.surface('run-stopped', frame, { state: true }));
     await until('its process is gone', () => bench.processes('--detached').length === 0);
     t.check('and leaves no process', true);
   } finally {

@@ -10,7 +10,7 @@ export async function checkJourney(bench, t) {
   const form = await bench.panel('main.lw .cf-pick');
   const file = join(workspace, 'fine-tune.lora.yaml');
   await until('the recipe is there', () => existsSync(file));
-  t.none('new recipe: pictures, axe', await bench.surface('configure-new', form));
+  t.none('new recipe: pictures, axe', await bench.surface('configure-new', form, { state: true }));
   /** Chooses from a list by key: opens it, types the beginning, takes it. */
   const choose = async (id, text) => {
     const list = form.locator(id);
@@ -69,7 +69,7 @@ export async function checkJourney(bench, t) {
     text.replaceAll('\n', ' / '),
   );
   t.check('the loss moves on the screen', losses.size >= 3, [...losses].slice(0, 6).join(' → '));
-  t.none('finished run: pictures, axe', await bench.surface('run-finished', run));
+  t.none('finished run: pictures, axe', await bench.surface('run-finished', run, { state: true }));
 
   await run.locator('.rn-head vscode-button', { hasText: 'Inspect adapter' }).focus();
   await page.keyboard.press('Enter');

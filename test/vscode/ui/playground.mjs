@@ -10,7 +10,7 @@ export async function checkPlayground(bench, t) {
   await until('the list of adapters', async () =>
     (await frame.locator('.pg-list [aria-checked="true"]').innerText()).includes('fits-a'),
   );
-  t.none('empty playground: pictures, axe', await bench.surface('playground-empty', frame));
+  t.none('empty playground: pictures, axe', await bench.surface('playground-empty', frame, { state: true }));
   t.check(
     'the prompt has the focus',
     await frame.evaluate(() => document.activeElement?.matches('textarea') ?? false),
@@ -90,7 +90,10 @@ export async function checkPlayground(bench, t) {
     'a trainer that died is told, and the text stays',
     (await frame.locator('.pg-out').nth(0).innerText()) === text,
   );
-  t.none('disconnected playground: pictures, axe', await bench.surface('playground-disconnected', frame));
+  t.none(
+    'disconnected playground: pictures, axe',
+    await bench.surface('playground-disconnected', frame, { state: true }),
+  );
   await frame.locator('.pg-memory .link').click();
   await done();
   t.check(

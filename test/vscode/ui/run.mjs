@@ -34,7 +34,7 @@ export async function checkRun(bench, t) {
     'a failure says why and what to do',
     /not finite at step 41/.test(await failed.locator('.rn-fail').innerText()),
   );
-  t.none('failed run: pictures, axe', await bench.surface('run-failed', failed));
+  t.none('failed run: pictures, axe', await bench.surface('run-failed', failed, { state: true }));
   await bench.clear();
 
   const began = Date.now();
@@ -142,7 +142,7 @@ async function live(bench, t, folder) {
   await bench.pick('gsm8k-lora-r16', { tick: true });
   await run.locator('.rn-other').waitFor();
   t.check('another run lies over it, by key', (await run.locator('.rn-other').count()) === 1);
-  t.none('compared runs: pictures, axe', await bench.surface('run-compared', run));
+  t.none('compared runs: pictures, axe', await bench.surface('run-compared', run, { state: true }));
 
   await run.locator('#tab-charts').focus();
   await page.keyboard.press('ArrowRight');

@@ -251,31 +251,28 @@ export async function openWorkbench({ workspace, scratch, shots, settings = {}, 
       await bench.painted(frame);
       await page.screenshot({ path: join(shots, `${name}.png`) });
     },
-    /** Pictures of a surface in every theme and at 900 px; in a panel, axe looks at each. Gives what it found. */
-    async surface(name, frame) {
+    /**
+     * Pictures of a surface in every theme and at 900 px; of a further state of it in two themes. In a panel, axe looks at
+     * each. Gives what it found.
+     */
+    async surface(name, frame, { state = false } = {}) {
       const found = [];
-      for (const theme of Object.keys(themes)) {
+      const look = async (what) => {
+        if (frame !== undefined) found.push(...(await axe(frame)).map((one) => `${what}: ${one}`));
+      };
+      for (const theme of state ? ['light', 'dark'] : ['light', 'hc', 'hc-light', 'dark']) {
         await bench.dress(theme);
         await bench.shot(`${name}-${theme}`, frame);
-        if (frame !== undefined) found.push(...(await axe(frame)).map((one) => `${theme}: ${one}`));
+        await look(theme);
       }
-      await bench.dress('dark');
-      await bench.narrow(name, frame);
-      if (frame !== undefined) {
-        await page.setViewportSize({ width: 900, height: wide.height });
-        await bench.painted(frame);
-        found.push(...(await axe(frame)).map((one) => `900 px: ${one}`));
-        found.push(...(await overflows(frame)));
-        await page.setViewportSize(wide);
-        await bench.painted(frame);
-      }
-      return found;
-    },
-    async narrow(name, frame) {
+      if (state) return found;
       await page.setViewportSize({ width: 900, height: wide.height });
       await bench.shot(`${name}-900`, frame);
+      await look('900 px');
+      if (frame !== undefined) found.push(...(await overflows(frame)));
       await page.setViewportSize(wide);
       await bench.painted(frame);
+      return found;
     },
 
     /** Processes of ours under this server, by a word of their command line. */
