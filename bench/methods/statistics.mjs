@@ -35,3 +35,14 @@ export function clearlyBelow(a, b) {
   const error = Math.sqrt(deviation(a) ** 2 / a.length + deviation(b) ** 2 / b.length);
   return mean(b) - mean(a) > 2 * error;
 }
+
+/**
+ * The runs of all seeds at the best of several settings, chosen by the first seed alone: `run(setting, seed)` trains, `score`
+ * is lower for better.
+ */
+export function atBest(settings, seeds, run, score) {
+  const [first, ...others] = seeds;
+  const tried = settings.map((setting) => ({ setting, run: run(setting, first) }));
+  const best = tried.reduce((a, b) => (score(b.run) < score(a.run) ? b : a));
+  return { setting: best.setting, runs: [best.run, ...others.map((seed) => run(best.setting, seed))] };
+}
