@@ -24,6 +24,7 @@ import { AdapterError } from '../errors';
 import { readJsonObject } from '../files/json';
 import { adaptedPaths, siteOf } from './forms';
 import { frobeniusNorm, productNorm } from './norms';
+import { sharedPairs } from './sharedPairs';
 
 const weightsFile = 'adapter_model.safetensors';
 /** Below this share of ‖A‖·‖B‖ a product is rounding alone: orthogonal starts have BA = 0 with both factors there. */
@@ -83,6 +84,7 @@ export async function inspectAdapter(path: string): Promise<InspectResult> {
   const moved = modules.map((module) => module.norm).filter((norm) => norm !== null);
   const parameters = [...tensors.values()].reduce((sum, tensor) => sum + elements(tensor.shape), 0);
   const targets = config.target_modules;
+  const sharing = sharedPairs(values).reduce((sum, group) => sum + group.length, 0);
   const count = modules.length > 0 ? modules.length : adaptedPaths(tensors, config.peft_type).length;
   return {
     kind: 'adapter',
@@ -102,6 +104,7 @@ export async function inspectAdapter(path: string): Promise<InspectResult> {
       target_modules: Array.isArray(targets) ? targets.join(', ') : targets,
       modules_to_save: config.modules_to_save?.join(', ') ?? null,
       modules: count,
+      ...(sharing > 0 ? { 'modules that share a pair': sharing } : {}),
       parameters,
       bytes: [...tensors.values()].reduce((sum, tensor) => sum + tensor.ref.bytes, 0),
       dtype: [...new Set([...tensors.values()].map((tensor) => tensor.dtype))].join(', '),

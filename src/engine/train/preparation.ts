@@ -211,6 +211,15 @@ export function stratified(examples: readonly Example[], ratio: number, seed: nu
   return chosen.sort((a, b) => a - b).map((i) => examples[i]!);
 }
 
+/** What a person should know before it; undefined where a plan has nothing to find out. */
+export function preparationNote({ variant, settings }: AdapterPlan): string | undefined {
+  const phase = variant.preparation?.phase(settings);
+  return (
+    phase &&
+    `The first ${phase.steps} steps choose between modules, on ${100 * phase.sampleRatio} % of the data; until then the number of parameters and the forecast are upper bounds.`
+  );
+}
+
 /** What the model card tells of it. */
 export function preparationFacts(plan: AdapterPlan): [string, string][] {
   const content = plan.sideFiles?.[preparationName];
