@@ -1,5 +1,6 @@
 // Every command: its name → what it does. Titles, icons and enablement stand in package.json.
 import * as vscode from 'vscode';
+import { adapterFormCommands } from './commands/adapterForms';
 import { adapterCommands } from './commands/adapters';
 import { machineCommands } from './commands/machine';
 import { recipeCommands } from './commands/recipes';
@@ -16,6 +17,7 @@ export const commands: Readonly<Record<string, Command>> = {
   ...recipeCommands,
   ...runCommands,
   ...adapterCommands,
+  ...adapterFormCommands,
   ...workspaceCommands,
   ...machineCommands,
 };
@@ -31,6 +33,9 @@ const trustedOnly = new Set([
   'checkpointNow',
   'estimateMemory',
   'mergeAdapter',
+  'compareAdapters',
+  'convertAdapter',
+  'resizeAdapter',
   'tryAdapter',
   'evaluate',
   'removeRun',

@@ -12,6 +12,7 @@ import type { Services } from './services';
 import { readSettings } from './settings';
 import { TrainerCalls } from './trainerCalls';
 import { AdaptersTree } from './views/adaptersTree';
+import { registerComparisons } from './views/comparison';
 import { ModelsTree } from './views/modelsTree';
 import { RunsTree } from './views/runsTree';
 import { showStatus, tellEnd } from './views/status';
@@ -70,6 +71,7 @@ export function activate(context: vscode.ExtensionContext): Api {
     library.onDidChange((contents) => void runs.setFolders(contents.runs)),
     jobs.onDidEnd((end) => void tellEnd(end, services)),
     showStatus(services, runsView),
+    registerComparisons(),
     ...registerCommands(services),
     ...panels.register(),
     ...registerRecipeLanguage(services),

@@ -2,11 +2,12 @@
 
 import { existsSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
-import { join } from 'node:path';
+import { homedir } from 'node:os';
+import { join, relative } from 'node:path';
 import * as vscode from 'vscode';
 import type { Command } from '../commands';
 import { section } from '../settings';
-import { datasetTarget } from './targets';
+import { datasetTarget, pathOf } from './targets';
 
 export const workspaceCommands: Readonly<Record<string, Command>> = {
   refresh: (services) => services.library.refresh(),
@@ -31,15 +32,39 @@ export const workspaceCommands: Readonly<Record<string, Command>> = {
 
   doctor: (services) => services.panels.open('machine', {}),
 
-  /** The sample is copied, for runs are written beside it. */
-  openSampleWorkspace: async (services) => {
-    const target = join(services.context.globalStorageUri.fsPath, 'sample');
-    if (!existsSync(target)) {
+  /**
+   * The sample is copied into a folder of its own, for runs are written beside it; one that is there is opened as it is.
+   * A path as target says where, and only the copy is made: the caller opens it.
+   */
+  openSampleWorkspace: async (services, target) => {
+    const given = pathOf(target);
+    const parent = given ?? (await chooseParent());
+    if (parent === undefined) return undefined;
+    const folder = join(parent, 'lora-workbench-sample');
+    if (!existsSync(folder)) {
       const source = join(services.context.extensionUri.fsPath, 'samples');
-      await cp(source, join(target, 'samples'), { recursive: true });
+      await cp(source, folder, { recursive: true, filter: (path) => isSample(source, path) });
     }
-    await vscode.commands.executeCommand('vscode.openFolder', vscode.Uri.file(target), {
-      forceNewWindow: false,
-    });
+    if (given === undefined)
+      await vscode.commands.executeCommand('vscode.openFolder', vscode.Uri.file(folder), {
+        forceNewWindow: vscode.workspace.workspaceFolders !== undefined,
+      });
+    return folder;
   },
 };
+
+async function chooseParent(): Promise<string | undefined> {
+  const chosen = await vscode.window.showOpenDialog({
+    canSelectFiles: false,
+    canSelectFolders: true,
+    title: vscode.l10n.t('Where to put the sample'),
+    openLabel: vscode.l10n.t('Copy Sample Here'),
+    defaultUri: vscode.Uri.file(homedir()),
+  });
+  return chosen?.[0]?.fsPath;
+}
+
+/** What makes the sample stays behind. */
+function isSample(source: string, path: string): boolean {
+  return !/\.mjs$|^(story|pretrain.*)$/.test(relative(source, path));
+}

@@ -115,6 +115,11 @@ function adapterItem(adapter: AdapterItem): vscode.TreeItem {
   const lines = [
     `**${escapeMarkdown(adapter.name)}** · ${escapeMarkdown(item.description)}`,
     ...(badge === undefined ? [] : [escapeMarkdown(badge.text)]),
+    ...(adapter.baseMatch === 'match'
+      ? [vscode.l10n.t('The base has the weights that it was trained on.')]
+      : adapter.baseMatch === 'unknown' && adapter.baseFolder !== undefined
+        ? [vscode.l10n.t('Whether the base has the weights that it was trained on is not known.')]
+        : []),
     vscode.l10n.t(
       'Base: {0}',
       escapeMarkdown(adapter.baseFolder ?? adapter.base ?? vscode.l10n.t('not named')),
