@@ -130,8 +130,8 @@ def parameter_groups(model, grouping: str, weight_decay: float):
     ]
 
 
-def train(model, case, batches):
-    """Returns the per-step records and the parameter groups; the model is left trained."""
+def train(model, case, batches, autocast=None):
+    """`autocast`: the type that products compute in, as under the HF Trainer's bf16. Returns the per-step records and the parameter groups; the model is left trained."""
     model.train()
     groups = parameter_groups(model, case.get("grouping", "one"), 0.01)
     optimizer = torch.optim.AdamW(
@@ -143,7 +143,10 @@ def train(model, case, batches):
         # Micro-batches become one big batch: the mean is over all their trained tokens.
         ids, labels, lengths = (batches[k][step].flatten(0, 1) for k in ("input_ids", "labels", "lengths"))
         mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
-        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        with torch.autocast("cpu", dtype=autocast, enabled=autocast is not None):
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        if autocast is not None:
+            logits = logits.float()
         loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(trainable, case.get("max_norm", 1.0) or float("inf"))

@@ -4,6 +4,7 @@ import { invariant } from '../errors';
 import type { Graph, Value } from '../graph/graph';
 import { encodeModel } from '../onnx/encode';
 import type { DeviceTensor, HostArray, Runtime, Session, SessionOptions } from '../session';
+import { refuseFallback } from './placement';
 
 export class Program {
   readonly #own: DeviceTensor[] = [];
@@ -25,7 +26,11 @@ export class Program {
     shared: ReadonlyMap<string, DeviceTensor>,
     options?: SessionOptions,
   ): Promise<Program> {
-    const session = await runtime.createSession(encodeModel(graph), options);
+    const whole = refuseFallback(runtime.device.kind, graph);
+    const session = await runtime.createSession(encodeModel(graph), {
+      ...(whole ? { disableCpuFallback: true } : {}),
+      ...options,
+    });
     const program = new Program(runtime, session);
     const bind = (name: string, value: Value, fed: Map<string, DeviceTensor>): DeviceTensor => {
       const tensor = shared.get(name) ?? runtime.allocate(value.dtype, value.shape);

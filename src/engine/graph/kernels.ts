@@ -1,4 +1,6 @@
 // Which operators a device runs in 16 bits.
+import { cudaComputesIn } from './cudaKernels';
+import type { Node } from './graph';
 import type { OpName } from './ops';
 import type { Precision } from './precision';
 
@@ -14,12 +16,12 @@ const cpu: ReadonlySet<OpName> = new Set([
   'Transpose',
 ]);
 
-/** Whether the device has a kernel of the operator for a 16-bit type. */
+/** Whether the device has a kernel of the node's operator for a 16-bit type. WebGPU knows float16 alone. */
 export function hasHalfKernel(
   device: Precision['device'],
-  op: OpName,
+  node: Pick<Node, 'op' | 'attributes'>,
   type: 'float16' | 'bfloat16',
 ): boolean {
-  if (device === 'cpu') return cpu.has(op);
-  return type === 'float16';
+  if (device === 'cpu') return cpu.has(node.op);
+  return device === 'cuda' ? cudaComputesIn(node, type) : type === 'float16';
 }

@@ -3,11 +3,10 @@
 import type { DType } from '../../dtype';
 import { GraphBuilder } from '../builder';
 import type { Graph, Node, Value } from '../graph';
-import type { OpName } from '../ops';
 import { isFloat, type Precision } from '../precision';
 
 /** Whether a device runs an operator in a 16-bit type. */
-export type HasKernel = (op: OpName, type: 'float16' | 'bfloat16') => boolean;
+export type HasKernel = (node: Node, type: 'float16' | 'bfloat16') => boolean;
 
 /** The graph itself where nothing is in 16 bits. */
 export function bridge(graph: Graph, precision: Precision, hasKernel: HasKernel): Graph {
@@ -25,7 +24,7 @@ export function bridge(graph: Graph, precision: Precision, hasKernel: HasKernel)
   };
   for (const node of graph.nodes) {
     const half = halfType(node);
-    const foreign = half !== undefined && node.op !== 'Cast' && !hasKernel(node.op, half);
+    const foreign = half !== undefined && node.op !== 'Cast' && !hasKernel(node, half);
     b.scope(node.scope, () => {
       // Casts are made for each reader: a shared one would hold an fp32 copy of a weight until the backward pass.
       const inputs = node.inputs.map((input) => {

@@ -17,7 +17,7 @@ export function finish(
   stored: Iterable<string> = [],
 ): Graph {
   const typed = lower(withPrecision(graph, precision, new Set(stored)), precision.device);
-  const bridged = bridge(typed, precision, (op, type) => hasHalfKernel(precision.device, op, type));
+  const bridged = bridge(typed, precision, (node, type) => hasHalfKernel(precision.device, node, type));
   verify(bridged);
   return bridged;
 }
