@@ -44,3 +44,12 @@ export function deviceOption(text: string): string {
 export function collect(text: string, earlier: string[] | undefined): string[] {
   return [...(earlier ?? []), text];
 }
+
+/** Gathers a repeated number option. */
+export function collectNumbers(
+  name: string,
+  bounds: Bounds,
+): (text: string, earlier: number[] | undefined) => number[] {
+  const parse = numberOption(name, bounds);
+  return (text, earlier) => [...(earlier ?? []), parse(text)];
+}

@@ -11,13 +11,14 @@ import { type EvaluateOptions, evaluate } from './commands/evaluate';
 import { type ExtractOptions, extract } from './commands/extract';
 import { type GenerateOptions, generate } from './commands/generate';
 import { inspect } from './commands/inspect';
+import { type IntrinsicDimensionOptions, intrinsicDimension } from './commands/intrinsicDimension';
 import { type MergeOptions, merge } from './commands/merge';
 import { methods } from './commands/methods';
 import type { RecipeOptions } from './commands/recipeArguments';
 import { type ResizeOptions, resize } from './commands/resize';
 import { type TrainOptions, train } from './commands/train';
 import { exitCodes } from './failure';
-import { collect, deviceOption, numberOption } from './options';
+import { collect, collectNumbers, deviceOption, numberOption } from './options';
 import type { Terminal } from './terminal';
 
 const programName = 'lora-workbench';
@@ -188,6 +189,41 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
     .option(...device, 'auto')
     .option(...threads, 0)
     .action(async (options: ComposeOptions) => done(await compose(options, terminal)));
+
+  command(
+    'intrinsic-dimension',
+    'how many free numbers a task needs: trains random subspaces and compares with full fine-tuning (d90)',
+  )
+    .argument('[recipe]', 'a recipe with held-out data; its adapter does not count')
+    .option(
+      '--dimension <d>',
+      'a dimension to try; repeat for more. By default 4, 16, 64 … until one is enough',
+      collectNumbers('--dimension', { minimum: 1, maximum: 1_048_576, integer: true }),
+    )
+    .option(
+      '--seed <n>',
+      'a seed; repeat for more. By default 0 and 1',
+      collectNumbers('--seed', { minimum: 0, maximum: 4294967295, integer: true }),
+    )
+    .option(
+      '--learning-rate <rate>',
+      "a learning rate to try, the best counts; repeat for more. By default the recipe's",
+      collectNumbers('--learning-rate', { minimum: 0, maximum: 100 }),
+    )
+    .option(
+      '--threshold <share>',
+      "the share of full fine-tuning's gain that is enough",
+      numberOption('--threshold', { minimum: 0, maximum: 1 }),
+      0.9,
+    )
+    .option('--projection <kind>', 'fastfood, or dense for small models', 'fastfood')
+    .option('--scope <what>', 'all parameters, or the weights of targets', 'all')
+    .option(...set)
+    .option(...device)
+    .option(...threads)
+    .action(async (recipe: string | undefined, options: IntrinsicDimensionOptions) =>
+      done(await intrinsicDimension(recipe, options, terminal)),
+    );
 
   command('convert', 'an adapter as lora or rslora, which computes the same and which PEFT loads')
     .requiredOption('--model <folder>', 'the base, a Hugging Face folder')

@@ -287,6 +287,48 @@ export interface ExtractResult {
   unheld: readonly string[];
 }
 
+export interface IntrinsicDimensionParams {
+  /** Its adapter does not count; its data, lengths and optimizer do. */
+  recipe: Recipe;
+  notes: readonly string[];
+  /** Ascending; null tries 4, 16, 64 … until one is enough. */
+  dimensions: readonly number[] | null;
+  seeds: readonly number[];
+  /** Each is tried, the best counts; null takes the recipe's. */
+  learningRates: readonly number[] | null;
+  /** Share of full fine-tuning's gain that is enough; 0.9 for d90. */
+  threshold: number;
+  projection: 'fastfood' | 'dense';
+  scope: 'all' | 'targets';
+}
+
+export interface IntrinsicDimensionPoint {
+  /** Null: every weight. */
+  dimension: number | null;
+  learningRate: number;
+  /** Evaluation losses, one per seed. */
+  losses: readonly number[];
+  meanLoss: number;
+  /** Of the losses; 0 with one seed. */
+  deviation: number;
+  /** Of the fall of the evaluation loss from the base model to full fine-tuning. */
+  share: number;
+}
+
+export interface IntrinsicDimensionResult {
+  /** The smallest dimension tried whose share reaches the threshold. */
+  d90: number | null;
+  threshold: number;
+  baseLoss: number;
+  /** Of the model. */
+  parameters: number;
+  projection: string;
+  scope: string;
+  seeds: readonly number[];
+  full: IntrinsicDimensionPoint;
+  points: readonly IntrinsicDimensionPoint[];
+}
+
 export type DoctorParams = {
   /** Only this device, or null for all. */
   device: string | null;
@@ -332,6 +374,7 @@ export interface TrainerMethods {
   convert: { params: ConvertParams; result: ConvertResult };
   resize: { params: ResizeParams; result: ResizeResult };
   diff: { params: DiffParams; result: DiffResult };
+  intrinsicDimension: { params: IntrinsicDimensionParams; result: IntrinsicDimensionResult };
   doctor: { params: DoctorParams; result: DoctorResult };
   installCuda: { params: InstallCudaParams; result: InstallCudaResult };
 }

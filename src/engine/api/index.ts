@@ -11,5 +11,6 @@ export { extract } from './extract';
 export { generate } from './generate';
 export { inspect } from './inspect';
 export { installCuda } from './installCuda';
+export { intrinsicDimension } from './intrinsicDimension';
 export { merge } from './merge';
 export { resize } from './resize';

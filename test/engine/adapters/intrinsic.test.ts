@@ -139,7 +139,7 @@ async function opened(
         name,
         (await initial(new Random(0), () => Promise.reject(new Error('no base')))) as Float32Array,
       );
-    deltas.forEach((delta, i) => program.feed(`delta${i}`, delta));
+    for (const [i, delta] of deltas.entries()) program.feed(`delta${i}`, delta);
     for (const z of inputs) {
       program.feed('intrinsic_z', z);
       await program.run();
