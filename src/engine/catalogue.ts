@@ -87,6 +87,12 @@ export const catalogue: RecipeCatalogue = {
       values: { adapter: 'lora_xs', learning_rate: 2e-3 },
     },
     {
+      id: 'lora_drop',
+      label: 'LoRA-drop: adapters where they do most',
+      summary: 'Chooses on a tenth of the data which modules keep a pair of their own; the others share.',
+      values: { adapter: 'lora_drop' },
+    },
+    {
       id: 'lora_plus',
       label: 'LoRA+: B learns faster than A',
       summary: 'LoRA with 16 times the learning rate for B, and half of it for A.',
