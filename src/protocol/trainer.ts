@@ -15,13 +15,21 @@ export interface DeviceParams {
   threads: number;
 }
 
+/** A base that is held in 4 bits, as the recipe's settings of the same names say. */
+export interface FourBitParams {
+  /** Undefined or false: as in the checkpoint. */
+  loadIn4bit?: boolean;
+  quantType?: 'nf4' | 'fp4';
+  doubleQuant?: boolean;
+}
+
 export interface TrainParams {
   recipe: Recipe;
   /** What validation and import had to say; the run repeats them as notes. */
   notes: readonly string[];
 }
 
-export interface EvaluateParams extends DeviceParams {
+export interface EvaluateParams extends DeviceParams, FourBitParams {
   model: string;
   adapter: string | null;
   data: string;
@@ -50,7 +58,7 @@ export interface SamplingParams {
   seed: number;
 }
 
-export interface GenerateParams extends DeviceParams, SamplingParams {
+export interface GenerateParams extends DeviceParams, SamplingParams, FourBitParams {
   model: string;
   /** Adapters that are added together. */
   adapters: readonly string[];
@@ -96,6 +104,15 @@ export interface SayParams extends SamplingParams {
   prompt: string;
   /** Puts the prompt into the chat template as a user's turn. */
   chat: boolean;
+  /** What was said before, oldest first; only with `chat`. */
+  turns?: readonly ChatTurn[];
+  /** Factor on the adapters' updates: 0 is the base, 1 (the default) the adapters as they are. */
+  strength?: number;
+}
+
+export interface ChatTurn {
+  role: 'user' | 'assistant';
+  content: string;
 }
 
 export interface SayResult extends Completion {
@@ -154,7 +171,7 @@ export interface InspectResult {
   problems: readonly Problem[];
 }
 
-export interface MergeParams extends DeviceParams {
+export interface MergeParams extends DeviceParams, FourBitParams {
   model: string;
   adapter: string;
   out: string;

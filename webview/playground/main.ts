@@ -7,7 +7,7 @@ import type {
   SayRequest,
   Side,
 } from '../../src/protocol/panels/playground';
-import type { SayResult } from '../../src/protocol/trainer';
+import type { ChatTurn, SayResult } from '../../src/protocol/trainer';
 import { action, button, el, fill, icon } from '../shared/dom';
 import { bytesText, integer } from '../shared/format';
 import { openPage } from '../shared/page';
@@ -23,6 +23,8 @@ interface Kept {
   /** Folders: what the page is brought back with after a reload. */
   model: string | null;
   adapter: string | null;
+  strength: number;
+  talk: boolean;
 }
 type SettingKey = 'temperature' | 'top_p' | 'max_new_tokens' | 'seed';
 type Field = HTMLElement & { value: string; checked: boolean; disabled: boolean };
@@ -40,6 +42,8 @@ const kept = port.state;
 let state: PlaygroundState | undefined;
 let session: PlaygroundSession | undefined;
 let adapter: string | null = null;
+/** What was said on each side, while a conversation goes on. */
+const turns: [ChatTurn[], ChatTurn[]] = [[], []];
 /** What the base's text was written from. */
 let baseKey = '';
 let busy = 0;
@@ -56,6 +60,34 @@ const chat = el<Field>(
   { checked: kept?.chat ?? false, on: { change: () => keep() } },
   'Chat template',
 );
+const talk = el<Field>(
+  'vscode-checkbox',
+  {
+    checked: kept?.talk ?? false,
+    title: 'The next prompt goes on from both answers; each side remembers its own',
+    on: { change: () => keep() },
+  },
+  'Go on',
+);
+const afresh = action('New conversation', () => forget(), { hidden: true });
+const strengthShown = el('output', { class: 'num' });
+const strength = el<HTMLInputElement>('input', {
+  type: 'range',
+  id: 'strength',
+  min: '0',
+  max: '2',
+  step: '0.05',
+  value: String(kept?.strength ?? 1),
+  title: '0 is the base, 1 the adapter as it was trained',
+  on: {
+    input: () => showStrength(),
+    change: () => {
+      keep();
+      rewrite();
+    },
+  },
+});
+const deviceSlot = el('div', { class: 'lw-prop' });
 const shaded = el<Field>(
   'vscode-checkbox',
   { checked: kept?.shaded ?? true, on: { change: () => toggleShade() } },
@@ -92,8 +124,21 @@ fill(
     el(
       'aside',
       { class: 'pg-side', 'aria-label': 'Model, adapter and sampling' },
-      el('section', {}, el('h2', {}, 'Model'), modelSlot),
-      el('section', {}, el('h2', {}, 'Adapter'), list, memory),
+      el('section', {}, el('h2', {}, 'Model'), modelSlot, deviceSlot),
+      el(
+        'section',
+        {},
+        el('h2', {}, 'Adapter'),
+        list,
+        el(
+          'div',
+          { class: 'pg-strength' },
+          el('label', { for: 'strength' }, 'Strength'),
+          strength,
+          strengthShown,
+        ),
+        memory,
+      ),
       el(
         'section',
         {},
@@ -117,6 +162,8 @@ fill(
           stop,
           el('span', { class: 'small muted' }, el('kbd', {}, 'Ctrl'), ' ', el('kbd', {}, 'Enter')),
           el('span', { class: 'push' }),
+          afresh,
+          talk,
           chat,
           shaded,
         ),
@@ -138,7 +185,32 @@ fill(
 );
 clear();
 shade();
+showStrength();
 enable();
+
+function showStrength(): void {
+  strengthShown.textContent = Number(strength.value).toFixed(2);
+}
+
+function forget(): void {
+  for (const side of [0, 1] as const) {
+    turns[side] = [];
+    panes[side].past([]);
+  }
+  afresh.hidden = true;
+  clear();
+}
+
+/** Keeps an answer for the next prompt, where the conversation goes on. */
+function remember(side: Side, asked: string, { text, finishReason }: SayResult): void {
+  if (!talk.checked || !chat.checked || finishReason === 'cancelled') return;
+  turns[side] = [
+    ...turns[side],
+    { role: 'user', content: asked },
+    { role: 'assistant', content: text.trim() },
+  ];
+  afresh.hidden = false;
+}
 
 function clear(): void {
   baseKey = '';
@@ -166,6 +238,8 @@ function keep(): void {
     sampling,
     model: state?.model ?? null,
     adapter,
+    strength: Number(strength.value),
+    talk: talk.checked,
   });
 }
 
@@ -199,21 +273,27 @@ async function generate(onlyAdapter = false): Promise<void> {
     topK: 0,
     maxNewTokens: number('max_new_tokens'),
     seed: number('seed'),
+    strength: Number(strength.value),
   };
-  const key = JSON.stringify([state.model, params]);
+  const spoken = turns.map((side) => (chat.checked ? side : [])) as [ChatTurn[], ChatTurn[]];
+  const key = JSON.stringify([state.model, state.device, { ...params, strength: null }, spoken[0]]);
   const mine = ++turn;
   busy++;
   enable();
   try {
     if (key !== baseKey) {
       baseKey = '';
+      for (const side of [0, 1] as const) panes[side].past(spoken[side]);
       if (adapter !== null) panes[1].say(el('span', { class: 'muted' }, 'After the base.'));
-      const result = await write(0, null, params);
+      const result = await write(0, null, { ...params, turns: spoken[0] });
       if (result.finishReason !== 'cancelled') baseKey = key;
+      remember(0, params.prompt, result);
       if (result.finishReason === 'cancelled' || mine !== turn) return;
-    } else if (!onlyAdapter && adapter === null) await write(0, null, params);
+    } else if (!onlyAdapter && adapter === null) await write(0, null, { ...params, turns: spoken[0] });
     if (adapter !== null) {
-      const { swapMilliseconds } = await write(1, adapter, params);
+      const answer = await write(1, adapter, { ...params, turns: spoken[1] });
+      const { swapMilliseconds } = answer;
+      if (!onlyAdapter) remember(1, params.prompt, answer);
       if (swapMilliseconds > 0) drawMemory(swapMilliseconds);
     }
     said.textContent = 'Done.';
@@ -263,11 +343,14 @@ function choose(folder: string | null, focus = false): void {
   drawList();
   drawHeads();
   if (focus) list.querySelector<HTMLElement>('[aria-checked="true"]')?.focus();
-  if (folder !== null && baseKey !== '') {
-    // The base's text stands; only the adapter's is written again.
-    const again = (): void => void (busy > 0 ? setTimeout(again, 30) : generate(true));
-    again();
-  }
+  rewrite();
+}
+
+/** The base's text stands; only the adapter's is written again. In a conversation the next prompt takes what was chosen. */
+function rewrite(): void {
+  if (adapter === null || baseKey === '' || turns[0].length > 0) return;
+  const again = (): void => void (busy > 0 ? setTimeout(again, 30) : generate(true));
+  again();
 }
 
 function drawList(): void {
@@ -351,6 +434,17 @@ function drawModel(): void {
     ),
   );
   fill(modelSlot, list);
+  const { device, devices } = state;
+  const where = el<Field>(
+    'vscode-dropdown',
+    {
+      id: 'device',
+      'aria-label': 'Device',
+      on: { change: () => void port.request('setDevice', { device: where.value }).catch(fail) },
+    },
+    devices.map((one) => el('vscode-option', { value: one, selected: one === device }, one)),
+  );
+  fill(deviceSlot, el('label', { for: 'device' }, 'device'), where);
 }
 
 function drawMemory(swapped?: number): void {
@@ -392,12 +486,12 @@ port.on('state', (next) => {
   if (wanted && next.adapter !== null && usable.some(({ folder }) => folder === next.adapter))
     adapter = next.adapter;
   if (!usable.some(({ folder }) => folder === adapter)) adapter = null;
-  const key = JSON.stringify([next.models, next.model]);
+  const key = JSON.stringify([next.models, next.model, next.device]);
   if (key !== shownModels) {
     shownModels = key;
     drawModel();
   }
-  if (modelChanged && !first) clear();
+  if (modelChanged && !first) forget();
   drawList();
   drawHeads();
   enable();

@@ -1,6 +1,6 @@
 // One side of the playground: a text that grows token by token, shaded by probability, with what else could have stood there
 // on hover and focus, and its counts.
-import type { SayResult, TokenAlternative } from '../../src/protocol/trainer';
+import type { ChatTurn, SayResult, TokenAlternative } from '../../src/protocol/trainer';
 import { el, fill, icon } from '../shared/dom';
 import { integer } from '../shared/format';
 
@@ -28,6 +28,7 @@ export class Pane {
   readonly #aside = el('span', { class: 'aside' });
   readonly #out: HTMLElement;
   readonly #foot = el('div', { class: 'pg-foot' });
+  readonly #past = el('ol', { class: 'pg-past', hidden: true });
   #pieces: Piece[] = [];
   #hover: HTMLElement | undefined;
   #marked: HTMLElement | undefined;
@@ -59,6 +60,7 @@ export class Pane {
           ),
         ),
       ),
+      this.#past,
       this.#out,
       this.#foot,
     );
@@ -76,6 +78,23 @@ export class Pane {
   head(name: string, aside: string): void {
     this.#name.textContent = name;
     this.#aside.textContent = aside;
+  }
+
+  /** What was said before, above the text. */
+  past(turns: readonly ChatTurn[]): void {
+    this.#past.hidden = turns.length === 0;
+    fill(
+      this.#past,
+      turns.map(({ role, content }) =>
+        el(
+          'li',
+          { class: role },
+          el('span', { class: 'small muted' }, role === 'user' ? 'You' : 'Model'),
+          content,
+        ),
+      ),
+    );
+    this.#past.scrollTop = this.#past.scrollHeight;
   }
 
   say(...children: Parameters<typeof fill>[1][]): void {

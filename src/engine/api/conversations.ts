@@ -98,8 +98,15 @@ export async function say(params: SayParams, host: EngineHost): Promise<SayResul
   checkSampling({ ...params, prompts: [params.prompt] });
   const open = sessionOf(params.session);
   const { tokenizer } = open;
-  const prompt = encodePrompt(tokenizer, params.prompt, params.chat);
-  const swapMilliseconds = await mount(open, params.adapters, host);
+  const prompt = encodePrompt(tokenizer, params.prompt, params.chat, params.turns);
+  const strength = params.strength ?? 1;
+  if (!(strength >= 0 && strength <= 10))
+    throw new RunError({
+      code: 'strength-out-of-range',
+      message: `strength is ${strength}; expected a number from 0 to 10.`,
+      remedy: 'Set it to 1 for the adapter as it is.',
+    });
+  const swapMilliseconds = await mount(open, params.adapters, strength, host);
   const { generator } = open;
 
   const stream = tokenizer.stream();
@@ -171,10 +178,15 @@ function sessionOf(id: number): Session {
 }
 
 /** Puts adapters into place; returns the milliseconds that it took, 0 where they were there. */
-async function mount(open: Session, paths: readonly string[], host: EngineHost): Promise<number> {
+async function mount(
+  open: Session,
+  paths: readonly string[],
+  strength: number,
+  host: EngineHost,
+): Promise<number> {
   const started = performance.now();
   const keys = paths.map(keyOf);
-  const key = keys.join('\n');
+  const key = paths.length === 0 ? '' : `${strength}\n${keys.join('\n')}`;
   if (key === open.mounted) return 0;
   await refit(open, paths);
   const adapters: LoadedAdapter[] = [];
@@ -191,7 +203,7 @@ async function mount(open: Session, paths: readonly string[], host: EngineHost):
   for (const old of [...open.adapters.keys()].slice(0, -keptAdapters)) open.adapters.delete(old);
   // Should this fail half-way, the next call puts everything in place anew.
   open.mounted = '\u0000';
-  await open.generator.setAdapters(adapters);
+  await open.generator.setAdapters(adapters, strength);
   open.mounted = key;
   return performance.now() - started;
 }

@@ -2,6 +2,7 @@
 // everything it needs and closes it again.
 import type { Problem } from '../../protocol/errors';
 import type {
+  ChatTurn,
   Completion,
   EngineHost,
   GenerateParams,
@@ -13,6 +14,7 @@ import { loadAdapter } from '../adapters/loaded';
 import { openCheckpoint } from '../checkpoint/folder';
 import { encodeConversation, loadTokenizer, type Tokenizer } from '../data';
 import { AdapterError, DataError, RecipeError, raiseProblems, UserError } from '../errors';
+import { calledQuantization } from '../execution/baseQuantization';
 import { BaseWeights } from '../execution/baseWeights';
 import { chooseDevice, openDevice } from '../execution/device';
 import { choosePrecision } from '../execution/precision';
@@ -46,7 +48,7 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
   const precision = await choosePrecision('auto', chooseDevice(params.device));
   const runtime = openDevice(params);
   try {
-    const weights = BaseWeights.of(runtime, checkpoint, model, precision);
+    const weights = BaseWeights.of(runtime, checkpoint, model, precision, calledQuantization(params));
     const fitted = [];
     for (const adapter of adapters) {
       const { adapter: fit, baseChanged } = await fittedAdapter(adapter, { runtime, model, weights });
@@ -90,14 +92,22 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
 }
 
 /** Ids of a prompt; an empty one starts where texts start. */
-export function encodePrompt(tokenizer: Tokenizer, prompt: string, chat: boolean): number[] {
+export function encodePrompt(
+  tokenizer: Tokenizer,
+  prompt: string,
+  chat: boolean,
+  turns: readonly ChatTurn[] = [],
+): number[] {
   if (!chat) {
     const ids = tokenizer.encode(prompt);
     const start = tokenizer.bosId ?? tokenizer.eosId;
     return ids.length === 0 && start !== null ? [start] : ids;
   }
   try {
-    return encodeConversation(tokenizer, [{ role: 'user', content: prompt }]);
+    return encodeConversation(tokenizer, [
+      ...turns.map(({ role, content }) => ({ role, content })),
+      { role: 'user', content: prompt },
+    ]);
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new DataError({

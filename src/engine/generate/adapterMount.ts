@@ -46,9 +46,9 @@ export class AdapterMount {
 
   /**
    * Puts these adapters, added together, in place of those before; none for the base model. Returns true where graphs
-   * built before cannot carry them. Throws AdapterError for adapters that cannot be combined.
+   * built before cannot carry them. `strength` is a factor on every update. Throws AdapterError for adapters that cannot be combined.
    */
-  put(adapters: readonly LoadedAdapter[]): boolean {
+  put(adapters: readonly LoadedAdapter[], strength = 1): boolean {
     invariant(!this.live, 'a generator of a training run has the adapter of the run');
     const formless = adapters.find((adapter) => !hasForm(adapter));
     if (formless && adapters.length > 1) {
@@ -58,12 +58,19 @@ export class AdapterMount {
         remedy: 'Give this adapter alone.',
       });
     }
+    if (formless && strength !== 1) {
+      throw new AdapterError({
+        code: 'adapter-strength-fixed',
+        message: `${formless.folder} (${formless.plan.variant.id}) has no LoRA form, so that its strength cannot be changed.`,
+        remedy: 'Use it with strength 1.',
+      });
+    }
     if (formless) {
       this.#releaseNative();
       this.#native = uploadParameters(this.runtime, formless.plan, formless.values);
       return true;
     }
-    const values = slotValues(adapters);
+    const values = slotValues(adapters, strength);
     const layout = grown(this.#layout, values);
     const rebuild = layout !== this.#layout || this.#native !== undefined;
     this.#releaseNative();

@@ -55,8 +55,8 @@ export class Generator {
    * Puts adapters, added together, in place of those before; none for the base model. Returns whether graphs have to be
    * built again, as for modules or ranks that no adapter had before. Not while `generate` runs.
    */
-  setAdapters(adapters: readonly LoadedAdapter[]): Promise<boolean> {
-    return this.#stepper.setAdapters(adapters);
+  setAdapters(adapters: readonly LoadedAdapter[], strength = 1): Promise<boolean> {
+    return this.#stepper.setAdapters(adapters, strength);
   }
 
   /**

@@ -39,14 +39,14 @@ export function hasForm(adapter: LoadedAdapter): boolean {
   return adapter.plan.sites.size === 0 || hasLoraForm(adapter.plan.variant, adapter.plan.settings);
 }
 
-/** The sum of adapters as slot values. Throws AdapterError where two of them replace the same parameter. */
-export function slotValues(adapters: readonly LoadedAdapter[]): SlotValues {
+/** The sum of adapters as slot values, each update times `strength`. Throws AdapterError where two of them replace the same parameter. */
+export function slotValues(adapters: readonly LoadedAdapter[], strength = 1): SlotValues {
   const forms = new Map<string, LoraForm & { site: Site }>();
   const replaced = new Map<string, { shape: readonly number[]; data: Float32Array }>();
   const owners = new Map<string, string>();
   for (const { plan, values, folder } of adapters) {
     for (const site of plan.sites.values()) {
-      const form = formOf(plan, values, site);
+      const form = scaled(formOf(plan, values, site), strength);
       const before = forms.get(site.path);
       forms.set(site.path, { site, ...(before ? joined(before, form, site) : form) });
     }
@@ -71,6 +71,12 @@ function formOf(plan: AdapterPlan, values: ReadonlyMap<string, Float32Array>, si
   const { variant, settings } = plan;
   invariant(variant.loraForm, `${variant.id} has a LoRA form`);
   return variant.loraForm(site, tensorsOfSite(values, site), settings);
+}
+
+function scaled(form: LoraForm, factor: number): LoraForm {
+  if (factor === 1) return form;
+  const times = (values: Float32Array): Float32Array => values.map((value) => factor * value);
+  return { rank: form.rank, a: form.a, b: times(form.b), ...(form.bias ? { bias: times(form.bias) } : {}) };
 }
 
 /** The sum of two updates: factors side by side. */

@@ -47,8 +47,8 @@ export class Stepper {
   }
 
   /** Swaps adapters; returns true where graphs have to be built again. Not while a batch runs. */
-  async setAdapters(adapters: readonly LoadedAdapter[]): Promise<boolean> {
-    if (this.#mount.put(adapters)) {
+  async setAdapters(adapters: readonly LoadedAdapter[], strength = 1): Promise<boolean> {
+    if (this.#mount.put(adapters, strength)) {
       this.#releaseGroups();
       return true;
     }

@@ -17,6 +17,9 @@ import { type Channel, openChannel, pageHtml, tabIcon, webviewOptions } from './
 
 const { l10n } = vscode;
 
+/** As a recipe names them. */
+const devices = ['auto', 'cpu', 'cuda', 'webgpu'];
+
 export const playgroundViewType = 'loraWorkbench.playground';
 
 const closed: PlaygroundSession = {
@@ -40,6 +43,7 @@ export class PlaygroundPanel implements vscode.Disposable {
   #client: TrainerClient | undefined;
   #session: OpenSessionResult | undefined;
   #told: PlaygroundSession = closed;
+  #device = 'auto';
   #model: string | null = null;
   #adapter: string | null = null;
   /** Calls follow one another: a process writes one text at a time. */
@@ -95,6 +99,14 @@ export class PlaygroundPanel implements vscode.Disposable {
       setModel: ({ folder }) => {
         if (this.services.library.contents.models.some((model) => model.folder === folder))
           this.#setModel(folder);
+        return undefined;
+      },
+      setDevice: ({ device }) => {
+        if (!devices.includes(device) || device === this.#device) return undefined;
+        this.#device = device;
+        this.#close();
+        this.#pushState();
+        this.#tell(closed);
         return undefined;
       },
       inspect: async ({ folder }) => {
@@ -183,6 +195,8 @@ export class PlaygroundPanel implements vscode.Disposable {
         }))
         .sort((a, b) => Number(a.refusal !== undefined) - Number(b.refusal !== undefined)),
       adapter: this.#adapter,
+      device: this.#device,
+      devices,
     };
     this.#channel.push('state', state);
   }
@@ -254,7 +268,11 @@ export class PlaygroundPanel implements vscode.Disposable {
     try {
       client = this.services.calls.open();
       this.#client = client;
-      const session = await client.request('openSession', { model: this.#model, device: 'auto', threads: 0 });
+      const session = await client.request('openSession', {
+        model: this.#model,
+        device: this.#device,
+        threads: 0,
+      });
       if (client !== this.#client) throw new Error(l10n.t('The model was changed.'));
       this.#session = session;
       const opened = client;

@@ -1,7 +1,7 @@
 // What the playground is told and may ask: which models and adapters there are, one prompt continued by the base and by an
 // adapter, token by token. Plain data; both sides are typed by this file.
 import type { ErrorReport } from '../errors';
-import type { SamplingParams, SayResult, TokenAlternative } from '../trainer';
+import type { ChatTurn, SamplingParams, SayResult, TokenAlternative } from '../trainer';
 import type { Contract } from '../webview';
 
 export interface PlaygroundAdapter {
@@ -20,6 +20,9 @@ export interface PlaygroundState {
   adapters: readonly PlaygroundAdapter[];
   /** Folder of the adapter to begin with. */
   adapter: string | null;
+  /** Where the model is loaded. */
+  device: string;
+  devices: readonly string[];
 }
 
 export interface PlaygroundSession {
@@ -39,6 +42,10 @@ export interface SayRequest extends SamplingParams {
   adapter: string | null;
   prompt: string;
   chat: boolean;
+  /** What was said on this side before; only with `chat`. */
+  turns: readonly ChatTurn[];
+  /** Factor on the adapter's update. */
+  strength: number;
 }
 
 export interface PlaygroundContract extends Contract {
@@ -48,6 +55,7 @@ export interface PlaygroundContract extends Contract {
     /** Ends what is being written; what stands there stays. */
     stop: { params: undefined; result: undefined };
     setModel: { params: { folder: string }; result: undefined };
+    setDevice: { params: { device: string }; result: undefined };
     inspect: { params: { folder: string }; result: undefined };
     copy: { params: { text: string }; result: undefined };
   };

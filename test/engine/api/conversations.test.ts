@@ -108,3 +108,15 @@ test('a cancelled answer leaves the session open; an unknown one says so', async
   assert.ok((await saying({ adapters: [adapter] })).tokens > 0);
   await assert.rejects(saying({ temperature: -1 }), { code: 'generation-settings-invalid' });
 });
+
+test('strength 0 is the base, 1 the adapter, and what lies between is neither', async () => {
+  const [base, whole] = [await saying(), await saying({ adapters: [adapter] })];
+  assert.equal((await saying({ adapters: [adapter], strength: 0 })).text, base.text);
+  assert.equal((await saying({ adapters: [adapter], strength: 1 })).text, whole.text);
+  const first = (result: { tokenEvents: { alternatives?: readonly { probability: number }[] }[] }) =>
+    result.tokenEvents[0]!.alternatives![0]!.probability;
+  const half = await saying({ adapters: [adapter], strength: 0.5 });
+  assert.notEqual(first(half), first(base));
+  assert.notEqual(first(half), first(whole));
+  await assert.rejects(saying({ adapters: [adapter], strength: Number.NaN }), /strength is NaN/);
+});
