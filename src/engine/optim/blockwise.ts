@@ -1,8 +1,9 @@
 // Optimizer state in 8 bits as bitsandbytes keeps it: blocks of 256 values of one tensor share their largest size, each value
 // is the nearest of 256 dynamic codes, signed or not. A tensor's last block is filled up with zeros. As graph operators.
+import { invariant } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
-import { dynamicCodes } from '../quantization/codes';
+import { dynamicCodes, placeAmong } from '../quantization/codes';
 import { unsignedDynamicCodes } from '../quantization/dynamicCodes';
 import type { Slot } from './optimizer';
 
@@ -64,7 +65,7 @@ function table(signed: boolean): Float32Array {
 /** The values, filled up. */
 export function decoded(b: GraphBuilder, { codes, absmax }: Coded, signed: boolean): Value {
   const [count] = codes.shape as [number];
-  const book = b.constant('float32', [256], table(signed), 'codes');
+  const book = b.constant('float32', [256], table(signed), 'dynamic_codes');
   const values = b.op('Gather', [book, b.op('Cast', [codes], { to: 'int32' })], { axis: 0 });
   const blocks = b.reshape(values, [count / blockSize, blockSize]);
   return b.reshape(b.mul(blocks, b.reshape(absmax, [count / blockSize, 1])), [count]);
@@ -77,21 +78,36 @@ export function encoded(b: GraphBuilder, x: Value, signed: boolean): Coded {
   const absmax = b.op('ReduceMax', [b.op('Abs', [blocks], {})], { axes: [1], keepdims: 0 });
   const divisor = b.reshape(b.op('Max', [absmax, b.scalar(1e-38)], {}), [count / blockSize, 1]);
   const share = b.reshape(b.div(blocks, divisor), [count]);
+  const { base, midpoints } = search(signed);
+  // ±|x|^¼ spreads the small values out, so that equal buckets of it hold one midpoint at most.
+  const root = b.op('Sqrt', [b.op('Sqrt', [b.op('Abs', [share], {})], {})], {});
+  const placed = signed ? b.add(b.mul(root, b.op('Sign', [share], {})), b.scalar(1)) : root;
+  const bucket = b.op('Cast', [b.scale(placed, bucketsPerUnit)], { to: 'int32' });
+  const least = b.op('Gather', [b.constant('int32', [base.length], base, 'buckets'), bucket], { axis: 0 });
+  const bound = b.op('Gather', [b.constant('float32', [256], midpoints, 'midpoints'), least], { axis: 0 });
+  const above = b.op('Cast', [b.op('Greater', [share, bound], {})], { to: 'int32' });
+  const code = b.add(least, above);
+  return { codes: b.op('Cast', [code], { to: 'uint8' }), absmax };
+}
+
+/** Buckets of ±|x|^¼ between 0 and 1. */
+const bucketsPerUnit = 4096;
+
+/** For every bucket the least code of its values; the next one begins at that code's midpoint, if in the bucket at all. */
+function search(signed: boolean): { base: Int32Array; midpoints: Float32Array } {
   const book = table(signed);
-  // The number of midpoints below a value, found bit by bit.
-  const between = b.constant(
-    'float32',
-    [255],
-    book.slice(1).map((code, i) => (code + book[i]!) / 2),
-    'midpoints',
-  );
-  const int32 = (value: number): Value => b.constant('int32', [], Int32Array.of(value));
-  let code: Value | undefined;
-  for (let bit = 128; bit >= 1; bit /= 2) {
-    const probe = code ? b.add(code, int32(bit - 1)) : int32(bit - 1);
-    const above = b.op('Greater', [share, b.op('Gather', [between, probe], { axis: 0 })], {});
-    const gained = b.op('Where', [above, int32(bit), int32(0)], {});
-    code = code ? b.add(code, gained) : gained;
-  }
-  return { codes: b.op('Cast', [code!], { to: 'uint8' }), absmax };
+  const midpoints = new Float32Array(256).fill(3e38);
+  for (let i = 0; i < 255; i++) midpoints[i] = (book[i]! + book[i + 1]!) / 2;
+  const first = signed ? -1 : 0;
+  // What rounding may move a value across a bucket's edge.
+  const margin = 1e-5;
+  const codeAt = (placed: number): number =>
+    placeAmong(midpoints.subarray(0, 255), Math.sign(placed) * placed ** 4);
+  const base = Int32Array.from({ length: (1 - first) * bucketsPerUnit + 1 }, (_, i) => {
+    const from = first + i / bucketsPerUnit;
+    const least = codeAt(from - margin);
+    invariant(codeAt(from + 1 / bucketsPerUnit + margin) <= least + 1, 'a bucket holds one midpoint at most');
+    return least;
+  });
+  return { base, midpoints };
 }
