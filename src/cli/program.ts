@@ -18,6 +18,7 @@ import type { RecipeOptions } from './commands/recipeArguments';
 import { type ResizeOptions, resize } from './commands/resize';
 import { type TrainOptions, train } from './commands/train';
 import { exitCodes } from './failure';
+import { doubleQuant, fourBit, quantType } from './fourBitOptions';
 import { collect, collectNumbers, deviceOption, numberOption } from './options';
 import type { Terminal } from './terminal';
 
@@ -101,6 +102,9 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
       numberOption('--seed', { minimum: 0, maximum: 4294967295, integer: true }),
       42,
     )
+    .option(...fourBit)
+    .addOption(quantType())
+    .option(...doubleQuant)
     .option(...device, 'auto')
     .option(...threads, 0)
     .action(async (options: GenerateOptions) => done(await generate(options, terminal)));
@@ -120,6 +124,9 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
       numberOption('--batch-size', { minimum: 1, maximum: 65536, integer: true }),
       4,
     )
+    .option(...fourBit)
+    .addOption(quantType())
+    .option(...doubleQuant)
     .option(...device, 'auto')
     .option(...threads, 0)
     .action(async (options: EvaluateOptions) => done(await evaluate(options, terminal)));
@@ -141,6 +148,9 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
     .requiredOption('--model <folder>', 'a Hugging Face folder')
     .requiredOption('--adapter <folder>', 'an adapter')
     .requiredOption('--out <folder>', 'where the merged checkpoint goes')
+    .option(...fourBit)
+    .addOption(quantType())
+    .option(...doubleQuant)
     .option(...device, 'auto')
     .option(...threads, 0)
     .action(async (options: MergeOptions) => done(await merge(options, terminal)));
@@ -266,6 +276,7 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
     .option(...device)
     .option('--install-cuda', 'install the files that CUDA needs of ONNX Runtime, then try the GPU')
     .option('--from <path>', 'a folder, wheel or archive to install from, without a network')
+    .option('--with-libraries', 'fetch CUDA libraries that are missing, too, from NVIDIA’s packages')
     .action(async (options: DoctorOptions) => done(await doctor(options, terminal)));
 
   try {

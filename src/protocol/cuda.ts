@@ -43,6 +43,8 @@ export interface CudaReport {
 export interface InstallCudaParams {
   /** A folder, an archive or a wheel; null fetches the files. */
   from: string | null;
+  /** Fetch the CUDA libraries that are missing, too, from NVIDIA's packages. */
+  libraries: boolean;
 }
 
 export interface InstallCudaResult {
@@ -52,6 +54,8 @@ export interface InstallCudaResult {
   files: readonly { name: string; bytes: number; sha256: string }[];
   /** False where exactly these files were there already. */
   changed: boolean;
+  /** CUDA libraries that were fetched. */
+  libraries: readonly string[];
   report: CudaReport;
 }
 

@@ -13,6 +13,7 @@ export interface DoctorOptions {
   device?: string;
   installCuda?: boolean;
   from?: string;
+  withLibraries?: boolean;
 }
 
 /** Returns the exit code. */
@@ -60,11 +61,14 @@ function showReport({ text }: CudaReport, terminal: Terminal): void {
   for (const line of text.split('\n')) terminal.line(printable(line));
 }
 
-async function installCuda({ device, from }: DoctorOptions, terminal: Terminal): Promise<number> {
+async function installCuda(
+  { device, from, withLibraries = false }: DoctorOptions,
+  terminal: Terminal,
+): Promise<number> {
   const progress = new TrainProgress(terminal);
   let installed: InstallCudaResult;
   try {
-    installed = await callTrainer('installCuda', { from: from ?? null }, terminal, {
+    installed = await callTrainer('installCuda', { from: from ?? null, libraries: withLibraries }, terminal, {
       onInterrupt: 'cancel',
       onEvent: (event) => progress.show(event),
     });
@@ -79,6 +83,7 @@ async function installCuda({ device, from }: DoctorOptions, terminal: Terminal):
       ? `Installed ${megabytes.toFixed(0)} MB from ${printable(installed.source)} in ${printable(installed.folder)}`
       : `The files are there already: ${printable(installed.folder)}`,
   );
+  if (installed.libraries.length > 0) terminal.line(`Fetched ${printable(installed.libraries.join(', '))}`);
   showReport(installed.report, terminal);
 
   const tried = installed.report.ready ? await tryStep(device ?? 'cuda', terminal) : null;

@@ -1,18 +1,24 @@
 // The call `installCuda`: fetches or unpacks the CUDA provider's files, and reports what CUDA still needs here. The runtime
 // is not loaded: a process finds the files when it loads it for the first time.
 import { resolve } from 'node:path';
-import type { InstallCudaParams, InstallCudaResult } from '../../protocol/cuda';
+import type { CudaReport, InstallCudaParams, InstallCudaResult } from '../../protocol/cuda';
 import type { EngineHost } from '../../protocol/trainer';
 import { installProvider } from '../cuda/install';
+import { installLibraries } from '../cuda/installLibraries';
+import { isCudaLibrary } from '../cuda/libraries';
+import { cudaMajor } from '../cuda/report';
 import { runtimePackage } from '../cuda/runtimePackage';
 import { storageFolder } from '../cuda/storage';
 import { thisMachineReport } from '../cuda/thisMachineReport';
-import { RunError } from '../errors';
+import { invariant, RunError } from '../errors';
 
 const pollMs = 100;
 
 /** @throws SessionError as `installProvider`; RunError `cancelled`. */
-export async function installCuda({ from }: InstallCudaParams, host: EngineHost): Promise<InstallCudaResult> {
+export async function installCuda(
+  { from, libraries }: InstallCudaParams,
+  host: EngineHost,
+): Promise<InstallCudaResult> {
   const cancelled = new RunError({
     code: 'cancelled',
     message: 'The installation of CUDA was cancelled.',
@@ -23,13 +29,11 @@ export async function installCuda({ from }: InstallCudaParams, host: EngineHost)
     if (host.cancelRequested || host.stopRequested) abort.abort(cancelled);
   }, pollMs);
   try {
-    const outcome = await installProvider({
-      version: runtimePackage().version,
+    const common = {
       storage: storageFolder(),
-      from: from === null ? null : resolve(from),
       env: process.env,
       signal: abort.signal,
-      onProgress: (message, fraction) =>
+      onProgress: (message: string, fraction: number | null) =>
         host.emit({
           type: 'progress',
           phase: 'installing',
@@ -37,11 +41,29 @@ export async function installCuda({ from }: InstallCudaParams, host: EngineHost)
           fraction,
           time: new Date().toISOString(),
         }),
-    });
-    const report = await thisMachineReport({ verify: false });
-    if (report === null) throw new Error('the runtime’s package vanished during the installation');
-    return { ...outcome, report };
+    };
+    const { version } = runtimePackage();
+    const outcome = await installProvider({ ...common, version, from: from === null ? null : resolve(from) });
+    let report = await reportAnew();
+    const missing = report.parts.filter(
+      ({ name, state, optional }) => isCudaLibrary(name) && state === 'missing' && !optional,
+    );
+    const major = cudaMajor(report.parts.map(({ name }) => name));
+    if (!libraries || missing.length === 0 || major === undefined)
+      return { ...outcome, libraries: [], report };
+    const fetched = await installLibraries(
+      missing.map(({ name }) => name),
+      { ...common, cudaMajor: major },
+    );
+    report = await reportAnew();
+    return { ...outcome, libraries: fetched, report };
   } finally {
     clearInterval(timer);
   }
+}
+
+async function reportAnew(): Promise<CudaReport> {
+  const report = await thisMachineReport({ verify: false });
+  invariant(report !== null, 'the runtime’s package stays while it is installed for');
+  return report;
 }

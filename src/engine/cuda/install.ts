@@ -1,16 +1,13 @@
 // Brings the CUDA provider's files of exactly one runtime version into the product's own folder: fetched, or taken from a
 // folder, archive or wheel that the user gives. Unpacked aside, checked, then renamed: an installation is whole or not there.
-import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { SessionError, UserError } from '../errors';
 import { diskError } from '../files/diskErrors';
 import { RunLock } from '../run/runLock';
 import { archiveError, type Container, type Member, memberName, openContainer } from './archive';
 import { sha256OfFile } from './checksum';
+import { copyMember } from './copyMember';
 import { assertSpace, type DownloadOptions, download } from './download';
 import { readLibraryHeader } from './libraryHeader';
 import { packageFacts } from './packageFacts';
@@ -67,7 +64,7 @@ export async function installProvider(options: InstallOptions): Promise<InstallO
   await mkdir(storage, { recursive: true }).catch((cause) => {
     throw diskError(cause, storage, 'make');
   });
-  const lock = takeLock(join(storage, 'install.lock'));
+  const lock = takeInstallLock(join(storage, 'install.lock'));
   try {
     const folder = installationFolder(storage, version);
     const present = readInstallation(folder);
@@ -83,7 +80,8 @@ export async function installProvider(options: InstallOptions): Promise<InstallO
   }
 }
 
-function takeLock(path: string): RunLock {
+/** @throws SessionError `install-locked`. */
+export function takeInstallLock(path: string): RunLock {
   try {
     return RunLock.take(path);
   } catch (cause) {
@@ -183,7 +181,7 @@ async function unpack(
           `${member.path} in ${path} is not what the package's RECORD says.`,
         );
       checkLibrary(join(aside, name), path);
-      if (kind === 'bridge' && name === names.bridge[0] && !file.namesVersion)
+      if (kind === 'bridge' && name === names.bridge[0] && !file.holdsMark)
         throw wrongVersion(path, 'another version', version);
       files.push({ name, bytes: file.bytes, sha256: file.sha256 });
     }
@@ -222,47 +220,6 @@ function choose(
     'archive-incomplete',
     `${path} has no ${missing.join(' and no ')}, which CUDA on ${process.platform} ${process.arch} needs.`,
   );
-}
-
-/** Writes a member, counted and hashed on the way; `namesVersion` where the file holds the version as a C string. */
-async function copyMember(
-  member: Member,
-  target: string,
-  version: string,
-  signal: AbortSignal,
-): Promise<{ bytes: number; sha256: string; namesVersion: boolean }> {
-  const hash = createHash('sha256');
-  const mark = Buffer.from(`\0${version}\0`);
-  let [bytes, namesVersion, tail] = [0, false, Buffer.alloc(0) as Buffer];
-  const watch = new Transform({
-    transform(piece: Buffer, _encoding, done) {
-      bytes += piece.length;
-      hash.update(piece);
-      if (!namesVersion) {
-        const joint = Buffer.concat([tail, piece]);
-        namesVersion = joint.includes(mark);
-        tail = joint.subarray(Math.max(0, joint.length - mark.length));
-      }
-      if (bytes > member.bytes)
-        done(archiveError('archive-too-large', `${member.path} holds more than it says.`));
-      else done(null, piece);
-    },
-  });
-  try {
-    await pipeline(await member.open(), watch, createWriteStream(target, { mode: 0o755 }), { signal });
-  } catch (cause) {
-    if (signal.aborted) throw signal.reason;
-    const disk = diskError(cause, target, 'write');
-    if (disk !== cause || cause instanceof SessionError) throw disk;
-    throw archiveError(
-      'archive-damaged',
-      `${member.path} cannot be unpacked: ${(cause as Error).message}.`,
-      cause,
-    );
-  }
-  if (bytes !== member.bytes)
-    throw archiveError('archive-damaged', `${member.path} has ${bytes} bytes, expected ${member.bytes}.`);
-  return { bytes, sha256: hash.digest('hex'), namesVersion };
 }
 
 function checkLibrary(path: string, source: string): void {

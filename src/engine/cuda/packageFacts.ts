@@ -9,8 +9,8 @@ export interface PackageFacts {
 }
 
 const documents = {
-  metadata: /^onnxruntime[\w.]*-[\w.+]+\.dist-info\/METADATA$/i,
-  record: /^onnxruntime[\w.]*-[\w.+]+\.dist-info\/RECORD$/i,
+  metadata: /^(onnxruntime|nvidia)[\w.]*-[\w.+]+\.dist-info\/METADATA$/i,
+  record: /^(onnxruntime|nvidia)[\w.]*-[\w.+]+\.dist-info\/RECORD$/i,
   nuspec: /^Microsoft\.ML\.OnnxRuntime[\w.]*\.nuspec$/i,
 } as const;
 

@@ -5,7 +5,8 @@ import { cudaMajors, type Driver, findDriver, isOlder } from './driver';
 import { isCudaLibrary, LibrarySearch } from './libraries';
 import { readLibraryHeader } from './libraryHeader';
 import type { Machine } from './machine';
-import { findProvider, type ProviderFiles, providerNames, readInstallation } from './storage';
+import { pipCommand } from './nvidiaPackages';
+import { findProvider, ownFolders, type ProviderFiles, providerNames, readInstallation } from './storage';
 
 export interface CudaLookup {
   machine: Machine;
@@ -26,7 +27,7 @@ export async function cudaReport(lookup: CudaLookup): Promise<CudaReport> {
   if (!isSupported(machine.platform, machine.arch)) return unsupported(machine, version);
 
   const provider = findProvider(lookup.library, lookup.storage);
-  const search = new LibrarySearch(machine, provider === undefined ? [] : [provider.folder]);
+  const search = new LibrarySearch(machine, ownFolders(provider, lookup.storage));
   const driver = findDriver(machine, (name) => search.find(name));
   const parts: CudaPart[] = [];
   const needed: string[] = [];
@@ -191,19 +192,6 @@ async function providerPart(
   }
 }
 
-/** Distributions of NVIDIA's Python packages, by the first letters of a library's name. */
-const packages: Readonly<Record<string, string>> = {
-  cudart: 'cuda-runtime',
-  cublas: 'cublas',
-  cufft: 'cufft',
-  curand: 'curand',
-  cudnn: 'cudnn',
-  nvrtc: 'cuda-nvrtc',
-  cusolver: 'cusolver',
-  cusparse: 'cusparse',
-  nvJitLink: 'nvjitlink',
-};
-
 function libraryPart(
   name: string,
   search: LibrarySearch,
@@ -221,23 +209,8 @@ function libraryPart(
     detail: optional
       ? 'not found; the provider works without it'
       : 'not found in toolkits, the loader’s path or Python environments',
-    remedy: `Install ${product}, or ${pipPackage(name, major)} in an active Python environment.`,
+    remedy: `Install ${product}, or ${pipCommand(name, major)} in an active Python environment${optional ? '' : ', or add --with-libraries to doctor --install-cuda'}.`,
   };
-}
-
-/** From CUDA 13 on, NVIDIA's packages carry no suffix; cuDNN's always does. */
-function pipPackage(name: string, major: number | undefined): string {
-  const stem = Object.keys(packages).find((key) => name.replace(/^lib/, '').startsWith(key));
-  const package_ = stem === undefined ? name : packages[stem]!;
-  const suffixed = major !== undefined && (major < 13 || package_ === 'cudnn');
-  const requirement = suffixed || major === undefined ? '' : `==${majorOf(name) ?? major}.*`;
-  return `pip install "nvidia-${package_}${suffixed ? `-cu${major}` : ''}${requirement}"`;
-}
-
-/** The library's own major: cuRAND 10 and cuFFT 12 belong to CUDA 13. */
-function majorOf(name: string): number | undefined {
-  const found = /\.so\.(\d+)|64_(\d+)/.exec(name);
-  return found === null ? undefined : Number(found[1] ?? found[2]);
 }
 
 function unsupported(machine: Machine, version: string): CudaReport {

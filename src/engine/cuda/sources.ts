@@ -1,6 +1,8 @@
 // Where the provider's files of one version are published for this system: addresses with checksums, from the package
 // indexes' own metadata. NuGet is where onnxruntime-node takes them from; the Python package holds the same files.
+import { basename } from 'node:path';
 import { SessionError } from '../errors';
+import { isOlder } from './driver';
 import { fetchText } from './http';
 
 export interface Download {
@@ -52,7 +54,7 @@ export function sourcesFor(
   }
   const wheel = wheelPlatforms[system];
   if (wheel !== undefined) {
-    const index = (env.PIP_INDEX_URL || pythonIndex).replace(/\/+$/, '');
+    const index = pythonIndexOf(env);
     sources.push({
       name: `PyPI (${pythonPackage})`,
       find: (version, signal) => onPython(index, wheel, version, signal),
@@ -95,24 +97,68 @@ async function onPython(
   signal: AbortSignal,
 ): Promise<Download> {
   const page = `${index}/${pythonPackage}/`;
-  const text = await fetchText(page, signal);
   const start = `${pythonPackage.replaceAll('-', '_')}-${version}-`;
-  const links = [...text.matchAll(/<a\s[^>]*href="([^"]+)"/gi)].flatMap(([, href = '']) => {
-    const [url = '', checksum] = href.replaceAll('&amp;', '&').split('#sha256=');
-    const name = decodeURIComponent(url.split('/').at(-1) ?? '');
-    return name.startsWith(start) && platform.test(name) ? [{ url, name, checksum }] : [];
-  });
+  const links = (await wheelLinks(page, signal)).filter(
+    ({ name }) => name.startsWith(start) && platform.test(name),
+  );
   const [first] = links.sort((a, b) => (a.name < b.name ? -1 : 1));
   if (first === undefined) throw unexpected(page, `it has no wheel of version ${version} for this system`);
-  if (first.checksum === undefined || !/^[0-9a-f]{64}$/.test(first.checksum))
-    throw unexpected(page, `it names no SHA256 checksum for ${first.name}`);
-  return {
-    url: address(first.url, page),
-    name: first.name,
-    algorithm: 'sha256',
-    checksum: first.checksum,
-    bytes: null,
-  };
+  return wheelDownload(first, page);
+}
+
+/** The newest wheel of a package whose version begins with `major`, for a system. */
+export async function newestWheel(
+  name: string,
+  major: number,
+  system: string,
+  env: Readonly<Record<string, string | undefined>>,
+  signal: AbortSignal,
+): Promise<Download> {
+  const page = `${pythonIndexOf(env)}/${name}/`;
+  const platform = wheelPlatforms[system];
+  const start = `${name.replaceAll('-', '_')}-`;
+  let newest: (WheelLink & { version: string }) | undefined;
+  for (const link of await wheelLinks(page, signal)) {
+    // Final releases alone.
+    const version = /^(\d+(?:\.\d+)*)-/.exec(link.name.slice(start.length))?.[1];
+    if (!link.name.startsWith(start) || !platform?.test(link.name) || version === undefined) continue;
+    if (Number(version.split('.')[0]) !== major) continue;
+    if (newest === undefined || isOlder(newest.version, version)) newest = { ...link, version };
+  }
+  if (newest === undefined) throw unexpected(page, `it has no wheel of version ${major} for this system`);
+  return wheelDownload(newest, page);
+}
+
+interface WheelLink {
+  url: string;
+  name: string;
+  checksum: string | undefined;
+}
+
+async function wheelLinks(page: string, signal: AbortSignal): Promise<WheelLink[]> {
+  const text = await fetchText(page, signal);
+  return [...text.matchAll(/<a\s[^>]*href="([^"]+)"/gi)].map(([, href = '']) => {
+    const [url = '', checksum] = href.replaceAll('&amp;', '&').split('#sha256=');
+    return { url, name: nameOf(url), checksum };
+  });
+}
+
+function nameOf(url: string): string {
+  try {
+    return decodeURIComponent(url.split('/').at(-1) ?? '');
+  } catch {
+    return '';
+  }
+}
+
+function wheelDownload({ url, name, checksum }: WheelLink, page: string): Download {
+  if (checksum === undefined || !/^[0-9a-f]{64}$/.test(checksum))
+    throw unexpected(page, `it names no SHA256 checksum for ${name}`);
+  return { url: address(url, page), name: basename(name), algorithm: 'sha256', checksum, bytes: null };
+}
+
+function pythonIndexOf(env: Readonly<Record<string, string | undefined>>): string {
+  return (env.PIP_INDEX_URL || pythonIndex).replace(/\/+$/, '');
 }
 
 function parse(text: string, url: string): Record<string, unknown> {

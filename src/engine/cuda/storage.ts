@@ -75,6 +75,16 @@ export function installationFolder(storage: string, version: string): string {
   return join(storage, `${version}-${process.platform}-${process.arch}`);
 }
 
+/** The folder of NVIDIA's libraries that were fetched. */
+export function librariesFolder(storage: string): string {
+  return join(storage, `libraries-${process.platform}-${process.arch}`);
+}
+
+/** The product's own folders in which libraries may lie. */
+export function ownFolders(provider: ProviderFiles | undefined, storage: string = storageFolder()): string[] {
+  return [...(provider === undefined ? [] : [provider.folder]), librariesFolder(storage)];
+}
+
 /** The installation in a folder; undefined where there is none, or where a file is missing or has another size. */
 export function readInstallation(folder: string): Installation | undefined {
   try {

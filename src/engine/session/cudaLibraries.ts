@@ -7,7 +7,7 @@ import { isCudaLibrary, LibrarySearch } from '../cuda/libraries';
 import { readLibraryHeader } from '../cuda/libraryHeader';
 import { thisMachine } from '../cuda/machine';
 import { cudaMajor, optionalLibraries } from '../cuda/report';
-import type { ProviderFiles } from '../cuda/storage';
+import { ownFolders, type ProviderFiles } from '../cuda/storage';
 
 const windows = process.platform === 'win32';
 /** Held, because koffi unloads a library whose handle is collected. */
@@ -19,7 +19,7 @@ const held = new Map<string, LibraryHandle>();
  */
 export function obstacle(provider: ProviderFiles, index: number): string | null {
   const { needed } = readLibraryHeader(provider.provider);
-  const search = new LibrarySearch(thisMachine, [provider.folder]);
+  const search = new LibrarySearch(thisMachine, ownFolders(provider));
   const cuda = needed.filter(isCudaLibrary);
   const failures = new Map<string, string>();
   for (const path of search.loadOrder([...cuda, ...optionalLibraries(cuda)])) {

@@ -41,7 +41,9 @@ export const machineCommands: Readonly<Record<string, Command>> = {
 async function chooseSource(): Promise<{ path: string | null } | undefined> {
   const fetch = {
     label: vscode.l10n.t('Fetch them'),
-    detail: vscode.l10n.t('From NuGet or PyPI, about 250 MB.'),
+    detail: vscode.l10n.t(
+      'From NuGet or PyPI, about 250 MB; CUDA libraries that are missing, too, from NVIDIA, up to 1 GB.',
+    ),
   };
   const file = { label: vscode.l10n.t('Take them from a wheel or an archive…'), detail: '' };
   const folder = { label: vscode.l10n.t('Take them from a folder…'), detail: '' };
@@ -65,7 +67,7 @@ async function chooseSource(): Promise<{ path: string | null } | undefined> {
 async function install(services: Services, from: string | null) {
   try {
     const title = vscode.l10n.t('Installing CUDA for ONNX Runtime');
-    return await services.calls.callWithProgress(title, 'installCuda', { from });
+    return await services.calls.callWithProgress(title, 'installCuda', { from, libraries: from === null });
   } catch (cause) {
     if (reportOf(cause).code === 'cancelled') return undefined;
     throw cause;
