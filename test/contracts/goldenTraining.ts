@@ -29,6 +29,8 @@ import { Trainer, type TrainerSettings } from '../../src/engine/train/trainer';
 import type { Schedule } from '../../src/protocol/recipe';
 
 export const trainingGoldens = join('test', 'goldens', 'training');
+/** LoRA on checkpoints in bitsandbytes' four bits, which lie beside the curves (test/reference/fourbit.py). */
+export const fourBitGoldens = join('test', 'goldens', 'fourbit', 'training');
 export const methodGoldens = join('test', 'goldens', 'methods', 'training');
 
 export interface ExpectedCurve {

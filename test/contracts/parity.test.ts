@@ -10,7 +10,7 @@ import { openCheckpoint } from '../../src/engine/checkpoint/folder';
 import { readTensor } from '../../src/engine/checkpoint/safetensors';
 import { isAdapter } from '../../src/engine/train/output';
 import { contractRuntime } from './contractRuntime';
-import { methodGoldens, openGolden, trainingGoldens } from './goldenTraining';
+import { fourBitGoldens, methodGoldens, openGolden, trainingGoldens } from './goldenTraining';
 
 const runtime = contractRuntime();
 after(() => runtime.close());
@@ -30,6 +30,13 @@ for (const name of existsSync(methodGoldens) ? readdirSync(methodGoldens) : []) 
   test(`methods/${name}: PEFT's losses and tensors`, { skip }, () =>
     compare(join(methodGoldens, name), 'selective'),
   );
+}
+
+for (const name of readdirSync(fourBitGoldens)) {
+  for (const checkpointing of every) {
+    test(`fourbit/${name}, ${checkpointing} checkpointing: PEFT's losses and tensors on bitsandbytes' base`, () =>
+      compare(join(fourBitGoldens, name), checkpointing));
+  }
 }
 
 async function compare(folder: string, checkpointing: (typeof every)[number]): Promise<void> {

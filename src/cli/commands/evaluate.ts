@@ -2,11 +2,12 @@
 import { resolve } from 'node:path';
 import { callTrainer } from '../calls';
 import { exitCodes } from '../failure';
+import { type FourBitOptions, fourBitParams } from '../fourBitOptions';
 import type { Terminal } from '../terminal';
 import { TrainProgress } from '../trainProgress';
 import { formatLoss } from '../units';
 
-export interface EvaluateOptions {
+export interface EvaluateOptions extends FourBitOptions {
   model: string;
   adapter?: string;
   data: string;
@@ -28,6 +29,7 @@ export async function evaluate(options: EvaluateOptions, terminal: Terminal): Pr
       batchSize: options.batchSize,
       device: options.device,
       threads: options.threads,
+      ...fourBitParams(options),
     },
     terminal,
     { onInterrupt: 'kill', onEvent: (event) => progress.show(event) },

@@ -3,10 +3,11 @@ import { resolve } from 'node:path';
 import type { TrainerEvent } from '../../protocol/trainer';
 import { callTrainer } from '../calls';
 import { exitCodes } from '../failure';
+import { type FourBitOptions, fourBitParams } from '../fourBitOptions';
 import { printable, type Terminal } from '../terminal';
 import { TrainProgress } from '../trainProgress';
 
-export interface GenerateOptions {
+export interface GenerateOptions extends FourBitOptions {
   model: string;
   adapter?: string[];
   prompt: string[];
@@ -47,6 +48,7 @@ export async function generate(options: GenerateOptions, terminal: Terminal): Pr
       seed: options.seed,
       device: options.device,
       threads: options.threads,
+      ...fourBitParams(options),
     },
     terminal,
     { onInterrupt: 'cancel', onEvent },

@@ -2,10 +2,11 @@
 import { resolve } from 'node:path';
 import { callTrainer } from '../calls';
 import { exitCodes } from '../failure';
+import { type FourBitOptions, fourBitParams } from '../fourBitOptions';
 import { printable, type Terminal } from '../terminal';
 import { TrainProgress } from '../trainProgress';
 
-export interface MergeOptions {
+export interface MergeOptions extends FourBitOptions {
   model: string;
   adapter: string;
   out: string;
@@ -23,6 +24,7 @@ export async function merge(options: MergeOptions, terminal: Terminal): Promise<
       out: resolve(options.out),
       device: options.device,
       threads: options.threads,
+      ...fourBitParams(options),
     },
     terminal,
     { onInterrupt: 'kill', onEvent: (event) => progress.show(event) },

@@ -84,15 +84,15 @@ export const intrinsic: Variant = {
       'loraplus_lr_ratio',
       'loraplus_lr_embedding',
     ],
-    check: ({ quantization }) =>
-      !quantization || quantization === 'none'
+    check: ({ load_in_4bit }) =>
+      !load_in_4bit
         ? []
         : [
             {
-              where: 'quantization',
+              where: 'load_in_4bit',
               message:
                 'adapter intrinsic moves the weights themselves, which a quantised base does not have.',
-              remedy: 'Remove quantization.',
+              remedy: 'Remove load_in_4bit.',
             },
           ],
   },

@@ -6,6 +6,7 @@ import { requireFinite } from '../checkpoint/finite';
 import { openCheckpoint } from '../checkpoint/folder';
 import { loadTokenizer, planBatches, prepareData } from '../data';
 import { RunError } from '../errors';
+import { calledQuantization } from '../execution/baseQuantization';
 import { BaseWeights } from '../execution/baseWeights';
 import { chooseDevice, openDevice } from '../execution/device';
 import { Evaluator, uploadParameters } from '../execution/evaluator';
@@ -55,7 +56,7 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
   const runtime = openDevice(params);
   let cancel: NodeJS.Timeout | undefined;
   try {
-    const weights = BaseWeights.of(runtime, checkpoint, model, precision);
+    const weights = BaseWeights.of(runtime, checkpoint, model, precision, calledQuantization(params));
     const fitted = adapter && (await fittedAdapter(adapter, { runtime, model, weights })).adapter;
     const parameters = fitted && uploadParameters(runtime, fitted.plan, fitted.values);
     const evaluator = new Evaluator({ runtime, model, weights, ...(parameters ? { parameters } : {}) });

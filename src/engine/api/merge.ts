@@ -6,6 +6,7 @@ import type { EngineHost, MergeParams, MergeResult } from '../../protocol/traine
 import { configForAdapters } from '../adapters/baseConfig';
 import { type LoadedAdapter, loadAdapter } from '../adapters/loaded';
 import { headTensor, type MergedParameter, type MergePlan, planMerge } from '../adapters/merge';
+import { baseTensors } from '../checkpoint/baseTensors';
 import { findNonFinite, requireFinite } from '../checkpoint/finite';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';
 import {
@@ -16,9 +17,9 @@ import {
   type TensorToWrite,
   writeSafetensors,
 } from '../checkpoint/safetensors';
-import { resolveNames } from '../checkpoint/verify';
 import { AdapterError, invariant, RunError } from '../errors';
-import { BaseWeights } from '../execution/baseWeights';
+import { calledQuantization } from '../execution/baseQuantization';
+import { type BaseQuantization, BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { Evaluator, uploadParameters } from '../execution/evaluator';
 import { WeightUpdater } from '../execution/weightUpdater';
@@ -57,21 +58,23 @@ export async function merge(params: MergeParams, host: EngineHost): Promise<Merg
   const runtime = openDevice(params);
   try {
     // Compares the base's tensors with its config before anything is written.
-    const weights = BaseWeights.of(runtime, checkpoint, model);
+    const quantization = calledQuantization(params);
+    const weights = BaseWeights.of(runtime, checkpoint, model, undefined, quantization);
     const { adapter, baseChanged } = await fittedAdapter(loaded, { runtime, model, weights });
-    weights.release();
     if (baseChanged) throw quantisedBase(loaded.folder);
+    if (weights.packed.size > 0)
+      host.emit({ type: 'warning', message: dequantised, time: new Date().toISOString() });
     const plan = planMerge(model, adapter);
     let check = { difference: Number.NaN, verified: false };
     await writeFolderAtomic(out, async (folder) => {
-      const changed = checkpoint.config !== base.config;
-      await writeMerged(folder, checkpoint, model, plan, runtime, changed, (fraction) => {
+      await writeMerged(folder, { checkpoint, model, plan, runtime, weights, base }, (fraction) => {
         if (host.cancelRequested) throw cancelled();
         progress('Merging the weights', fraction);
       });
       progress('Comparing with the unmerged model', null);
-      check = await compare(runtime, checkpoint, model, adapter, folder);
+      check = await compare(runtime, checkpoint, model, adapter, folder, quantization);
     });
+    weights.release();
     return {
       out,
       mergedModules: plan.modules,
@@ -99,24 +102,23 @@ async function refuseOccupied(out: string): Promise<void> {
 /** Writes all files of the merged checkpoint into an empty folder. */
 async function writeMerged(
   folder: string,
-  checkpoint: Checkpoint,
-  model: Model,
-  plan: MergePlan,
-  runtime: Runtime,
-  changedConfig: boolean,
+  source: MergeSource,
   onProgress: (fraction: number) => void,
 ): Promise<void> {
+  const { checkpoint, plan, runtime, base } = source;
   for (const name of await readdir(checkpoint.folder)) {
     if (companions.test(name)) await copyFile(join(checkpoint.folder, name), join(folder, name));
   }
-  if (plan.unties || changedConfig) {
-    const config = { ...checkpoint.config, ...(plan.unties ? { tie_word_embeddings: false } : {}) };
+  if (plan.unties || checkpoint.config !== base.config || checkpoint.packed.size > 0) {
+    // What was in four bits is not any more.
+    const { quantization_config: _, ...own } = checkpoint.config;
+    const config = { ...own, ...(plan.unties ? { tie_word_embeddings: false } : {}) };
     await writeFile(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
   } else await copyFile(join(checkpoint.folder, 'config.json'), join(folder, 'config.json'));
 
   const updater = new WeightUpdater(runtime);
   try {
-    const shards = mergedShards(checkpoint, model, plan, updater);
+    const shards = mergedShards(source, updater);
     const total = shards.reduce((sum, { tensors }) => sum + tensors.length, 0);
     let done = 0;
     for (const { file, tensors } of shards) {
@@ -141,6 +143,20 @@ async function writeMerged(
   }
 }
 
+/** What a merge reads. */
+interface MergeSource {
+  checkpoint: Checkpoint;
+  /** As it lies in its folder. */
+  base: Checkpoint;
+  model: Model;
+  plan: MergePlan;
+  runtime: Runtime;
+  weights: BaseWeights;
+}
+
+const dequantised =
+  'The adapter is merged into the values of the base in 4 bits, which are written out whole: the merged model is larger than the quantised one, and differs a little from one merged into the unquantised base.';
+
 interface Shard {
   /** The file's name. */
   file: string;
@@ -148,22 +164,29 @@ interface Shard {
 }
 
 /** The tensors of every shard as they will be written, values on demand. */
-function mergedShards(
-  checkpoint: Checkpoint,
-  model: Model,
-  plan: MergePlan,
-  updater: WeightUpdater,
-): Shard[] {
-  const resolved = resolveNames(checkpoint.tensors, modelTensors(model), model.basePrefix);
+function mergedShards({ checkpoint, model, plan, weights }: MergeSource, updater: WeightUpdater): Shard[] {
+  const { tensors: resolved, packed } = baseTensors(checkpoint, model);
+  const shapes = new Map(modelTensors(model).map(({ name, shape }) => [name, shape]));
+  const companions = new Set([...checkpoint.packed.values()].flatMap((weight) => weight.companions));
   const ownName = new Map([...resolved].map(([name, ref]) => [ref, name]));
   const shards = new Map<string, Shard>(
     checkpoint.files.map((file) => [file, { file: basename(file), tensors: [] }]),
   );
   const add = (file: string, name: string, ref: TensorRef, change: MergedParameter | undefined): void => {
-    const data = change ? () => mergedValues(ref, change, updater) : () => readRaw(ref);
-    shards.get(file)!.tensors.push({ name, dtype: ref.dtype, shape: ref.shape, data });
+    const own = ownName.get(ref);
+    const inFourBits = own !== undefined && weights.packed.has(own);
+    const dtype = (own !== undefined && packed.get(own)?.dtype) || ref.dtype;
+    const shape = inFourBits ? shapes.get(own)! : ref.shape;
+    const values = () => (inFourBits ? weights.values(own) : readTensor(ref));
+    const data = change
+      ? async () => mergedValues({ name: ref.name, dtype }, await values(), change, updater)
+      : inFourBits
+        ? values
+        : () => readRaw(ref);
+    shards.get(file)!.tensors.push({ name, dtype, shape, data });
   };
   for (const [stored, ref] of checkpoint.tensors) {
+    if (companions.has(stored)) continue;
     const own = ownName.get(ref)!;
     // A tied head that is stored all the same is written below, or follows the embedding.
     if (model.tied && own === headTensor) {
@@ -183,11 +206,12 @@ function mergedShards(
 
 /** A changed tensor's values, fp32; refused where they would not be finite in the file's element type. */
 async function mergedValues(
-  ref: TensorRef,
+  ref: Pick<TensorRef, 'name' | 'dtype'>,
+  before: Float32Array,
   change: MergedParameter,
   updater: WeightUpdater,
 ): Promise<Float32Array> {
-  const values = change.replacement ? change.replacement.slice() : await readTensor(ref);
+  const values = change.replacement ? change.replacement.slice() : before;
   if (change.delta) await updater.add(values, change.delta);
   if (change.rebuilt) await updater.rebuild(values, change.rebuilt);
   if (change.biasDelta) for (let i = 0; i < values.length; i++) values[i]! += change.biasDelta[i]!;
@@ -232,9 +256,10 @@ async function compare(
   model: Model,
   adapter: LoadedAdapter,
   folder: string,
+  quantization: BaseQuantization | undefined,
 ): Promise<{ difference: number; verified: boolean }> {
   const batch = checkBatch(model);
-  const unmerged = await withWeights(runtime, checkpoint, model, async (weights) => {
+  const unmerged = await withWeights(runtime, checkpoint, model, quantization, async (weights) => {
     const parameters = uploadParameters(runtime, adapter.plan, adapter.values);
     const evaluator = new Evaluator({ runtime, model, weights, parameters });
     const logits = await evaluator.logits(batch);
@@ -244,7 +269,7 @@ async function compare(
   });
   const written = await openCheckpoint(folder);
   const mergedModel = modelFromConfig(written.config);
-  const merged = await withWeights(runtime, written, mergedModel, async (weights) => {
+  const merged = await withWeights(runtime, written, mergedModel, undefined, async (weights) => {
     const evaluator = new Evaluator({ runtime, model: mergedModel, weights });
     const logits = await evaluator.logits(batch);
     evaluator.release();
@@ -267,7 +292,7 @@ async function compare(
       remedy: 'Look at the model and the adapter with inspect; their weights may be damaged.',
     });
   }
-  const tolerance = Math.max(...[...checkpoint.tensors.values()].map(({ dtype }) => tolerances[dtype] ?? 0));
+  const tolerance = Math.max(...[...written.tensors.values()].map(({ dtype }) => tolerances[dtype] ?? 0));
   return { difference, verified: difference <= tolerance * (1 + largest) };
 }
 
@@ -275,9 +300,10 @@ async function withWeights<T>(
   runtime: Runtime,
   checkpoint: Checkpoint,
   model: Model,
+  quantization: BaseQuantization | undefined,
   use: (weights: BaseWeights) => Promise<T>,
 ): Promise<T> {
-  const weights = BaseWeights.of(runtime, checkpoint, model);
+  const weights = BaseWeights.of(runtime, checkpoint, model, undefined, quantization);
   try {
     return await use(weights);
   } finally {

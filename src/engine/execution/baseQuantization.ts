@@ -1,5 +1,6 @@
 // Which base weights a run holds in four bits, and how: from its recipe, its plan and the checkpoint. Reads no weights.
 import type { Recipe } from '../../protocol/recipe';
+import type { FourBitParams } from '../../protocol/trainer';
 import { initialisationOf } from '../adapters/initialisations/registry';
 import type { AdapterPlan } from '../adapters/plan';
 import type { PackedTensor } from '../checkpoint/packed';
@@ -20,6 +21,13 @@ export function baseQuantization(
   const trained = model.modules.filter(({ path }) => replaced.has(`${path}.weight`));
   const except = new Set(trained.flatMap((module) => ('weight' in module ? [module.weight] : [])));
   return { format, except };
+}
+
+/** What a call asks for. */
+export function calledQuantization(params: FourBitParams): BaseQuantization | undefined {
+  if (!params.loadIn4bit) return undefined;
+  const { quantType = usualFormat.quantType, doubleQuant = usualFormat.doubleQuant } = params;
+  return { format: { ...usualFormat, quantType, doubleQuant } };
 }
 
 /** The forms once training begins: a start that replaces the base (LoftQ) puts four bits in its place. */
