@@ -332,14 +332,16 @@ export class RunCharts {
       undefined,
     );
     const bestStep = lowest?.step;
-    const epochs = stepsPerEpoch > 0 ? Math.min(12, Math.floor(to / stepsPerEpoch)) : 0;
+    const epochs = stepsPerEpoch > 0 ? Math.floor(to / stepsPerEpoch) : 0;
+    // Of many epochs only some are marked, so that their names have room.
+    const every = Math.max(1, Math.ceil(epochs / 8));
     this.#loss.draw(sets, {
       to,
       log: shown.log,
       marks: {
-        lines: Array.from({ length: epochs }, (_, i) => ({
-          x: (i + 1) * stepsPerEpoch,
-          label: `epoch ${i + 2}`,
+        lines: Array.from({ length: Math.floor(epochs / every) }, (_, i) => ({
+          x: (i + 1) * every * stepsPerEpoch,
+          label: `epoch ${integer((i + 1) * every + 1)}`,
         })).filter(({ x }) => x < to / 1.03),
         ticks: history.checkpoints.map(({ step }) => ({ x: step, best: step === bestStep })),
       },

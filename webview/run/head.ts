@@ -30,7 +30,7 @@ export function stateText(run: RunView): string {
     plan === null || totalSteps === null || plan.stepsPerEpoch === 0 ? 0 : totalSteps / plan.stepsPerEpoch;
   const epoch =
     epochs > 1
-      ? `, epoch ${Math.min(Math.ceil(epochs), Math.floor(run.epoch) + 1)} of ${Math.ceil(epochs)}`
+      ? `, epoch ${integer(Math.min(Math.ceil(epochs), Math.floor(run.epoch) + 1))} of ${integer(Math.ceil(epochs))}`
       : '';
   switch (state) {
     case 'waiting':
@@ -135,10 +135,10 @@ export function drawHead(
   const share = totalSteps === null || totalSteps === 0 ? 0 : Math.min(1, step / totalSteps);
   const perEpoch = plan?.stepsPerEpoch ?? 0;
   const epochMarks =
-    totalSteps === null || perEpoch === 0
+    totalSteps === null || perEpoch === 0 || totalSteps / perEpoch > 20
       ? []
       : Array.from(
-          { length: Math.min(20, Math.ceil(totalSteps / perEpoch) - 1) },
+          { length: Math.ceil(totalSteps / perEpoch) - 1 },
           (_, i) => ((i + 1) * perEpoch) / totalSteps,
         );
   const best = run.checkpoints.find((one) => one.best);

@@ -227,7 +227,9 @@ function draw(): void {
   if (kept.tab === 'charts') {
     drawLegend(others);
     // What a run that ended did not do needs no room.
-    const planned = isLive(view.state) ? (view.totalSteps ?? 0) : Math.ceil(1.02 * own.lastStep);
+    const planned = isLive(view.state)
+      ? axisEnd(view.totalSteps ?? 0, own.lastStep)
+      : Math.ceil(1.02 * own.lastStep);
     drawn.draw(own, others, shownSeries(), planned, view.plan?.stepsPerEpoch ?? 0);
     canvases.loss.setAttribute('aria-label', sentence(view, own));
     const last = newest(own);
@@ -267,6 +269,13 @@ function draw(): void {
         ? el('p', { class: 'muted' }, 'This run keeps no recipe.')
         : el('pre', { class: 'mono', tabindex: 0 }, recipe),
     );
+}
+
+/** The axis of a live run: all its steps, or so many halves of them that what was done takes a good part of it. */
+function axisEnd(total: number, done: number): number {
+  let end = total;
+  while (end > 100 && end / 2 > 1.5 * done) end /= 2;
+  return Math.ceil(end);
 }
 
 function openRecipe(): void {
