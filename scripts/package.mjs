@@ -22,6 +22,7 @@ const shipped = [
   'media',
   'schemas',
   'package.nls.json',
+  'l10n',
   'README.md',
   'LICENSE',
   'CHANGELOG.md',

@@ -50,7 +50,16 @@ export class ModelsTree implements vscode.TreeDataProvider<Node>, vscode.Disposa
       }
       case 'dataset': {
         const item = fileItem(node.file, node.name, node.problems);
-        item.description = formatBytes(node.bytes);
+        item.description = [
+          node.rows === undefined
+            ? ''
+            : node.rows === 1
+              ? vscode.l10n.t('1 row')
+              : vscode.l10n.t('{0} rows', node.rows.toLocaleString(vscode.env.language)),
+          formatBytes(node.bytes),
+        ]
+          .filter(Boolean)
+          .join(' · ');
         item.iconPath = new vscode.ThemeIcon('database');
         item.contextValue = 'dataset';
         item.command = { command: 'loraWorkbench.openDataset', title: '', arguments: [node] };

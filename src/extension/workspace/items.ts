@@ -1,5 +1,6 @@
 // What the trees show of an adapter, a model, a dataset: read from small files and the head of the weights. A file that is
 // broken gives an item with problems, never an exception.
+import { createReadStream } from 'node:fs';
 import { open, readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
@@ -39,6 +40,8 @@ export interface DatasetItem {
   file: string;
   name: string;
   bytes: number;
+  /** Lines with something in them; undefined where the format has no rows by line, or the file is too large to be counted. */
+  rows: number | undefined;
   problems: string[];
 }
 
@@ -129,8 +132,45 @@ export async function describeDataset(file: string): Promise<DatasetItem> {
     file,
     name: basename(file),
     bytes,
+    rows: await countRows(file),
     problems: bytes === 0 ? ['The file is empty.'] : [],
   };
+}
+
+/** Larger files are not counted for a list. */
+const countedBytes = 64 * 2 ** 20;
+/** File → what it was when it was counted, and its rows. */
+const counted = new Map<string, { key: string; rows: number }>();
+
+/** Rows of a JSON Lines file, counted once for each state of it. */
+export async function countRows(file: string): Promise<number | undefined> {
+  if (!/\.jsonl$/i.test(file)) return undefined;
+  const stats = await stat(file).catch(() => undefined);
+  if (stats === undefined || stats.size > countedBytes) return undefined;
+  const key = `${stats.size} ${stats.mtimeMs}`;
+  const known = counted.get(file);
+  if (known?.key === key) return known.rows;
+  let rows = 0;
+  let blank = true;
+  try {
+    for await (const chunk of createReadStream(file, { highWaterMark: 2 ** 20 }) as AsyncIterable<Buffer>) {
+      let from = 0;
+      for (;;) {
+        const at = chunk.indexOf(0x0a, from);
+        const end = at < 0 ? chunk.length : at;
+        for (let i = from; blank && i < end; i++) blank = chunk[i]! <= 0x20;
+        if (at < 0) break;
+        if (!blank) rows++;
+        blank = true;
+        from = at + 1;
+      }
+    }
+  } catch {
+    return undefined;
+  }
+  if (!blank) rows++;
+  counted.set(file, { key, rows });
+  return rows;
 }
 
 /** `models--meta--llama/snapshots/<revision>` → `meta/llama`. */

@@ -1,0 +1,87 @@
+// What a person reads in the editor's own questions and messages goes through l10n, and the bundle holds each such text.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+function sources(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    return entry.isDirectory() ? sources(path) : path.endsWith('.ts') ? [path] : [];
+  });
+}
+
+const calls =
+  /\b(?:show(?:Information|Warning|Error)Message|showQuickPick|showInputBox|showOpenDialog|showSaveDialog)\(/g;
+/** Properties of their options and of entries that are words. */
+const words = /^(title|placeHolder|prompt|label|detail|openLabel|saveLabel)$/;
+
+const literal = /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`/g;
+const spoken = /\bl10n\s*\.t\(\s*('(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`[^`$]*`)?/g;
+
+/** The arguments of a call that opens at `start`, to its closing bracket. */
+function argumentsAt(text: string, start: number): string {
+  let depth = 1;
+  let at = start;
+  for (; at < text.length && depth > 0; at++) {
+    const character = text[at]!;
+    if (/['"`]/.test(character)) {
+      literal.lastIndex = at;
+      at += Math.max(0, (literal.exec(text)?.[0].length ?? 1) - 1);
+    } else if (character === '(') depth++;
+    else if (character === ')') depth--;
+  }
+  return text.slice(start, at - 1);
+}
+
+/** The arguments with every call of l10n.t blanked out. */
+function withoutSpoken(text: string): string {
+  const match = /\bl10n\s*\.t\(/.exec(text);
+  if (match === null) return text;
+  const start = match.index + match[0].length;
+  const own = argumentsAt(text, start);
+  return withoutSpoken(text.slice(0, match.index) + text.slice(start + own.length + 1));
+}
+
+/** Literals that are said as they stand, and the texts of all calls of `l10n.t`. */
+function look(path: string): { raw: string[]; texts: string[] } {
+  const text = readFileSync(path, 'utf8');
+  const raw: string[] = [];
+  for (const match of text.matchAll(calls)) {
+    const given = withoutSpoken(argumentsAt(text, match.index + match[0].length));
+    for (const found of given.matchAll(literal)) {
+      const key = /(\w+)\??:\s*$/.exec(given.slice(0, found.index))?.[1];
+      // A name in its own letters is no text to translate; options have values that are no words.
+      if ((key === undefined || words.test(key)) && /[a-z]{2,} [a-z]/i.test(found[0]))
+        raw.push(`${path}:${text.slice(0, match.index).split('\n').length} ${found[0]}`);
+    }
+  }
+  const texts = [...text.matchAll(spoken)].map(([, first]) =>
+    first === undefined ? `${path}: no literal` : (new Function(`return ${first}`)() as string),
+  );
+  return { raw, texts };
+}
+
+const found = sources('src/extension').map(look);
+
+test('no question and no message of the editor holds a raw text', () => {
+  assert.deepEqual(
+    found.flatMap(({ raw }) => raw),
+    [],
+  );
+});
+
+test('the bundle holds the texts of the code, each as it stands there, and no other', () => {
+  const texts = new Set(found.flatMap(({ texts: own }) => own));
+  assert.deepEqual(
+    [...texts].filter((text) => text.endsWith(': no literal')),
+    [],
+    'l10n.t takes literals, or no tool finds its texts',
+  );
+  const bundle = JSON.parse(readFileSync('l10n/bundle.l10n.json', 'utf8')) as Record<string, string>;
+  assert.deepEqual(Object.keys(bundle).sort(), [...texts].sort(), 'node scripts/texts.mjs writes it');
+});
+
+test('the manifest names the folder of the bundle', () => {
+  assert.equal(JSON.parse(readFileSync('package.json', 'utf8')).l10n, './l10n');
+});
