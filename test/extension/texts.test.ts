@@ -26,8 +26,9 @@ function argumentsAt(text: string, start: number): string {
   for (; at < text.length && depth > 0; at++) {
     const character = text[at]!;
     if (/['"`]/.test(character)) {
-      literal.lastIndex = at;
-      at += Math.max(0, (literal.exec(text)?.[0].length ?? 1) - 1);
+      const own = new RegExp(literal.source, 'y');
+      own.lastIndex = at;
+      at += Math.max(0, (own.exec(text)?.[0].length ?? 1) - 1);
     } else if (character === '(') depth++;
     else if (character === ')') depth--;
   }
