@@ -171,6 +171,7 @@ function withoutAdapter(recipe: Recipe): Recipe {
     ...usual,
     adapter: 'none',
     preset: null,
+    load_in_4bit: false,
     loraplus_lr_ratio: null,
     loraplus_lr_embedding: null,
     modules_to_save: [],
