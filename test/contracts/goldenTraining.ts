@@ -25,6 +25,7 @@ import type { Model } from '../../src/engine/models/architecture';
 import { attentionOf } from '../../src/engine/models/attentions';
 import { learningRateAt } from '../../src/engine/optim/schedule';
 import type { Runtime } from '../../src/engine/session';
+import { smallestScale } from '../../src/engine/train/lossScale';
 import { Trainer, type TrainerSettings } from '../../src/engine/train/trainer';
 import type { Schedule } from '../../src/protocol/recipe';
 
@@ -76,6 +77,8 @@ export interface GoldenRun {
   step(
     index: number,
   ): Promise<{ loss: number; extra: number; norm: number; learningRate: number; trainedTokens: number }>;
+  /** The first half of a step: its accumulated gradients. */
+  gradients(index: number): Promise<{ loss: number; extra: number; trainedTokens: number }>;
   release(): void;
 }
 
@@ -152,7 +155,7 @@ export async function openGolden(
     warmup_steps: schedule.warmupSteps,
     warmup_ratio: 0,
   };
-  const step: GoldenRun['step'] = async (index) => {
+  const gradients: GoldenRun['gradients'] = async (index) => {
     const batches = Array.from({ length: micros }, (_, i) =>
       batchAt(ids!, labels!, index * micros + i, rows, length),
     );
@@ -163,6 +166,16 @@ export async function openGolden(
       loss += part.loss;
       extra += part.extra;
     }
+    return { loss, extra, trainedTokens };
+  };
+  const step: GoldenRun['step'] = async (index) => {
+    let found = await gradients(index);
+    // A step that overflows float16 is taken again, at the smaller scale.
+    while (!(await trainer.unscale(found.loss))) {
+      assert.ok(trainer.lossScale!.scale >= smallestScale, `step ${index} overflows float16`);
+      found = await gradients(index);
+    }
+    const { loss, extra, trainedTokens } = found;
     const learningRate = learningRateAt(rates, index + 1, schedule.totalSteps);
     return { loss, extra, norm: await trainer.update(index + 1, learningRate), learningRate, trainedTokens };
   };
@@ -170,7 +183,7 @@ export async function openGolden(
     trainer.release();
     weights.release();
   };
-  return { expected, model, plan, weights, trainer, baseFolder, step, release };
+  return { expected, model, plan, weights, trainer, baseFolder, gradients, step, release };
 }
 
 /** The plan with the golden's groups: rates as our own LoRA+ gives them, decay as PEFT had it. */

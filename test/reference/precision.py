@@ -18,12 +18,6 @@ CASES = {
     "llama-lora-bf16": dict(
         base="llama-bf16-sharded", lora=dict(r=8, lora_alpha=16, target_modules=LINEARS),
         lr=5e-3, schedule="cosine", warmup=5),
-    "qwen3-lora-bf16": dict(
-        base="qwen3-bias-tied", lora=dict(r=8, lora_alpha=16, target_modules="all-linear", use_rslora=True),
-        lr=2e-3, schedule="linear", warmup=0),
-    "mistral-dora-bf16": dict(
-        base="mistral-full", lora=dict(r=4, lora_alpha=8, target_modules=LINEARS, use_dora=True),
-        lr=3e-3, schedule="linear", warmup=5),
     "gpt2-lora-bf16": dict(
         base="gpt2", lora=dict(r=4, lora_alpha=8, target_modules=["c_attn", "c_proj"], fan_in_fan_out=True),
         lr=3e-3, schedule="constant", warmup=0),

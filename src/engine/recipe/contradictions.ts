@@ -35,9 +35,15 @@ const contradictions: readonly Contradiction[] = [
   },
   {
     key: 'dtype',
-    holds: (recipe) => recipe.dtype === 'bfloat16' && recipe.device === 'webgpu',
+    holds: (recipe) => recipe.dtype === 'bfloat16' && !recipe.bf16 && recipe.device === 'webgpu',
     message: 'device: webgpu has no bfloat16.',
     remedy: 'Set dtype: float16 or float32.',
+  },
+  {
+    key: 'bf16',
+    holds: (recipe) => recipe.bf16 && recipe.device === 'webgpu',
+    message: 'device: webgpu has no bfloat16.',
+    remedy: 'Remove bf16, and set dtype: float16 or float32.',
   },
   {
     key: 'val_size',

@@ -42,6 +42,10 @@ const mistakes: [string, string, number, RegExp, RegExp][] = [
   ['a mistyped key', 'learning_rte: 1', 3, /learning_rte is no known setting/, /Write learning_rate instead/],
   ['a key with dashes', 'lora-alpha: 8', 3, /lora-alpha is no known/, /Write lora_alpha/],
   ['half a key', 'epochs: 3', 3, /epochs is no known/, /num_train_epochs/],
+  ['two compute types', 'bf16: true\nfp16: true', 4, /bf16 and fp16 are both on/, /Remove bf16, or fp16/],
+  ['bf16 against dtype', 'dtype: float16\nbf16: true', 4, /dtype says otherwise/, /Remove dtype, or bf16/],
+  ['fp16 against dtype', 'dtype: float32\nfp16: true', 4, /dtype says otherwise/, /Remove dtype, or fp16/],
+  ['bf16 on WebGPU', 'device: webgpu\nbf16: true', 4, /webgpu has no bfloat16/, /float16 or float32/],
   ['a mistyped synonym', 'lora_rnak: 4', 3, /no known setting/, /Write r instead/],
   ['a key like none', 'zzzzzz: 4', 3, /no known setting/, /Remove zzzzzz/],
   ['a prototype key', '__proto__: {r: 1}', 3, /no known setting/, /Remove/],
@@ -239,4 +243,11 @@ test('refuses overrides that cannot be applied, all at once', () => {
   const { code, problems } = problemsOf(`${base}r: 8\n`, ['r', '=3', 'r.x=1', 'seed=[1']);
   assert.equal(code, 'override-syntax');
   assert.equal(problems.length, 4);
+});
+
+test('bf16 and fp16 are words for dtype', () => {
+  assert.equal(read(`${base}bf16: true`).recipe.dtype, 'bfloat16');
+  assert.equal(read(`${base}fp16: true`).recipe.dtype, 'float16');
+  assert.equal(read(`${base}bf16: true\ndtype: bfloat16`).recipe.dtype, 'bfloat16');
+  assert.equal(read(base).recipe.dtype, 'auto');
 });
