@@ -28,7 +28,7 @@ export interface Gradient {
 }
 
 /** Matrices whose smaller side is no larger are taken apart whole. */
-const denseSize = 320;
+const denseSize = 128;
 /** Directions beyond r that the iteration carries along. */
 const oversampling = 8;
 /** Passes over GᵀG: from random directions, and from those of an earlier gradient. */
