@@ -8,7 +8,12 @@ export interface Problem {
   message: string;
   /** One imperative sentence that mends it. */
   remedy?: string;
+  /** Changes of settings, each of which mends it: what a button can carry out. */
+  mends?: readonly Mend[];
 }
+
+/** One change of a recipe: a key under another name, with another value, or taken out where neither is given. */
+export type Mend = { key: string; rename?: string; value?: string | number | boolean };
 
 /** A failure as data. `code` is stable and kebab-case, `remedy` is one imperative sentence. */
 export interface ErrorReport {

@@ -54,6 +54,22 @@ test('the remedies of validation are edits that mend', () => {
   assert.equal(read(mended).form.problems.filter(({ message }) => !/there is no/.test(message)).length, 0);
 });
 
+test('changes that mend come as data, whatever the words of the remedy', () => {
+  const fixes = (text: string) =>
+    read(text).form.problems.flatMap((problem) => problem.fixes.map(({ edits }) => edits));
+  assert.deepEqual(fixes(`${base}bf16: true\nfp16: true\n`).flat(), [{ key: 'bf16' }, { key: 'fp16' }]);
+  assert.deepEqual(fixes(`${base}max_length: "128"\n`).flat(), [{ key: 'max_length', value: 128 }]);
+  assert.deepEqual(fixes(`${base}optim: adamv\n`).flat().slice(0, 1), [{ key: 'optim', value: 'adamw' }]);
+  const text = `${base}early_stopping_threshold: 0.5\n`;
+  const [edits] = fixes(text);
+  assert.equal(
+    read(editRecipe(text, false, edits!, settingOrder())).form.problems.filter(({ key }) =>
+      key?.startsWith('early'),
+    ).length,
+    0,
+  );
+});
+
 test('the map shows ranks by layer, and toggling writes what gives that map', () => {
   const { recipe } = read(base);
   const whole = coverageOf(model, recipe!);

@@ -8,6 +8,8 @@ export interface ShapeProblem {
   path: string;
   message: string;
   remedy: string;
+  /** Values that would fit. */
+  values?: readonly (string | number | boolean)[];
 }
 
 /** Longest list or map, and longest string, that a setting takes. */
@@ -59,14 +61,19 @@ export function describeValue(value: unknown): string {
 
 /** Everything that is wrong with `value`; empty if it fits. */
 export function checkShape(value: unknown, shape: SettingShape, path = ''): ShapeProblem[] {
-  const wrong = (remedy: string): ShapeProblem[] => [
-    { path, message: `expected ${describeShape(shape)}, found ${describeValue(value)}.`, remedy },
+  const wrong = (remedy: string, values?: ShapeProblem['values']): ShapeProblem[] => [
+    {
+      path,
+      message: `expected ${describeShape(shape)}, found ${describeValue(value)}.`,
+      remedy,
+      ...(values ? { values } : {}),
+    },
   ];
   switch (shape.type) {
     case 'integer':
     case 'number': {
       if (typeof value === 'string' && value.trim() !== '' && Number.isFinite(Number(value))) {
-        return wrong(`Write ${value} without quotes.`);
+        return wrong(`Write ${value} without quotes.`, [Number(value)]);
       }
       const fits =
         typeof value === 'number' &&
@@ -133,6 +140,13 @@ function checkChoice(value: unknown, choices: readonly Choice[], path: string): 
       path,
       message: `${describeValue(value)} is not among ${names.join(', ')}.`,
       remedy: likely === undefined ? `Choose one of ${names.join(', ')}.` : `Write ${likely}.`,
+      values: choices
+        .map(({ id }) => id)
+        .filter((id) => id !== null && (likely === undefined || String(id) === likely)) as (
+        | string
+        | number
+        | boolean
+      )[],
     },
   ];
 }

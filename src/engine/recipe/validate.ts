@@ -2,7 +2,7 @@
 // In: parsed values with their places, and the catalogue. It reads no file and knows no variant.
 import { homedir } from 'node:os';
 import { basename, isAbsolute, join, resolve } from 'node:path';
-import type { Problem } from '../../protocol/errors';
+import type { Mend, Problem } from '../../protocol/errors';
 import type { DatasetSource, Recipe, RecipeValues } from '../../protocol/recipe';
 import type { SettingField, SettingValue } from '../../protocol/settings';
 import { RecipeError, raiseProblems } from '../errors';
@@ -19,7 +19,7 @@ import { findContradictions } from './contradictions';
 import { coreFields, recipeFields } from './fields';
 import { nearest } from './nearest';
 import { placeOf, type RecipeSource } from './parse';
-import { asSettingValue, checkShape, isMapping, withPaths } from './shapes';
+import { asSettingValue, checkShape, isMapping, type ShapeProblem, withPaths } from './shapes';
 import { synonyms } from './synonyms';
 
 export interface ValidRecipe {
@@ -35,8 +35,8 @@ export interface ValidRecipe {
  */
 export function validateRecipe(source: RecipeSource, catalogue: RecipeCatalogue): ValidRecipe {
   const problems: Problem[] = [];
-  const report = (path: string, message: string, remedy: string): void => {
-    problems.push({ where: placeOf(source, path), message, remedy });
+  const report: Report = (path, message, remedy, mends) => {
+    problems.push({ where: placeOf(source, path), message, remedy, ...(mends ? { mends } : {}) });
   };
   const fields = new Map(recipeFields(catalogue).map((field) => [field.key, field]));
   const given = new Map<string, SettingValue>();
@@ -48,8 +48,8 @@ export function validateRecipe(source: RecipeSource, catalogue: RecipeCatalogue)
     if (field === undefined) reportUnknownKey(key, [...fields.keys()], report);
     else if (value !== null && value !== undefined && !reportElsewhere(key, value, catalogue, report)) {
       const found = checkShape(value, field);
-      for (const { path, message, remedy } of found)
-        report(`${key}${path}`, `${key}${path}: ${message}`, remedy);
+      for (const { path, message, remedy, values } of found)
+        report(`${key}${path}`, `${key}${path}: ${message}`, remedy, mendsOf(key, path, values));
       if (found.length === 0) given.set(key, asSettingValue(value));
     }
   }
@@ -84,12 +84,19 @@ export function validateRecipe(source: RecipeSource, catalogue: RecipeCatalogue)
   return { recipe, notes };
 }
 
-type Report = (path: string, message: string, remedy: string) => void;
+type Report = (path: string, message: string, remedy: string, mends?: readonly Mend[]) => void;
+
+/** Values that would fit, for a setting itself; what lies inside one is not changed by a button. */
+function mendsOf(key: string, path: string, values: ShapeProblem['values']): readonly Mend[] | undefined {
+  return path === '' ? values?.map((value) => ({ key, value })) : undefined;
+}
 
 function reportUnknownKey(key: string, known: string[], report: Report): void {
   if (settingsElsewhere.includes(key)) {
     const reason = reasonsElsewhere[key];
-    report(key, `${key} is not available in this version${reason ? `: ${reason}` : ''}.`, `Remove ${key}.`);
+    report(key, `${key} is not available in this version${reason ? `: ${reason}` : ''}.`, `Remove ${key}.`, [
+      { key },
+    ]);
     return;
   }
   const named = nearest(key, [...known, ...Object.keys(synonyms)]);
@@ -100,6 +107,7 @@ function reportUnknownKey(key: string, known: string[], report: Report): void {
     likely === undefined
       ? `Remove ${key}; "methods" lists the settings.`
       : `Write ${likely} instead of ${key}.`,
+    [likely === undefined ? { key } : { key, rename: likely }],
   );
 }
 
@@ -120,6 +128,7 @@ function reportElsewhere(key: string, value: unknown, catalogue: RecipeCatalogue
     key,
     `${key}: ${value} is not available in this version${reason}; available are ${names}.`,
     `Choose one of ${names}.`,
+    available.map(({ id }) => ({ key, value: id as string })),
   );
   return true;
 }
@@ -162,8 +171,13 @@ function addEntryFields(
         report(field.key, `${field.key} is missing.`, `Add ${field.key}.`);
       continue;
     }
-    for (const { path, message, remedy } of checkShape(value, field)) {
-      report(`${field.key}${path}`, `${field.key}${path}: ${message}`, remedy);
+    for (const { path, message, remedy, values } of checkShape(value, field)) {
+      report(
+        `${field.key}${path}`,
+        `${field.key}${path}: ${message}`,
+        remedy,
+        mendsOf(field.key, path, values),
+      );
     }
   }
 }
@@ -186,17 +200,19 @@ function reportForeignSettings(
         key,
         `${key} has no effect with ${refusing.axis}: ${refusing.value}.`,
         `Remove ${key}, or choose another ${refusing.axis}.`,
+        [{ key }],
       );
     } else if (!core.has(key) && !owned.has(key)) {
       const owners = axes.flatMap((axis) =>
         catalogue[axis]
           .filter((entry) => entry.fields.some((field) => field.key === key))
-          .map((entry) => `${axis}: ${entry.id}`),
+          .map(({ id }) => ({ axis, id })),
       );
       report(
         key,
-        `${key} belongs to ${owners.join(' or ')}, which is not chosen.`,
-        `Set ${owners[0]}, or remove ${key}.`,
+        `${key} belongs to ${owners.map(({ axis, id }) => `${axis}: ${id}`).join(' or ')}, which is not chosen.`,
+        `Set ${owners[0]!.axis}: ${owners[0]!.id}, or remove ${key}.`,
+        [{ key: owners[0]!.axis, value: owners[0]!.id as string }, { key }],
       );
     }
   }

@@ -6,7 +6,7 @@ import { axes, type CatalogueEntry, chosenEntry } from '../../engine/recipe/cata
 import { coreFields, recipeFields } from '../../engine/recipe/fields';
 import { parseRecipe, type RecipeSource } from '../../engine/recipe/parse';
 import { validateRecipe } from '../../engine/recipe/validate';
-import type { Problem } from '../../protocol/errors';
+import type { Mend, Problem } from '../../protocol/errors';
 import type { FormField, FormProblem, RecipeEdit, RecipeForm } from '../../protocol/panels/configure';
 import type { Recipe } from '../../protocol/recipe';
 import type { SettingField, SettingValue } from '../../protocol/settings';
@@ -105,14 +105,18 @@ function effectiveFields(values: Readonly<Record<string, unknown>>): {
   return { fields: [...fields.values()], entries };
 }
 
-function formProblem({ where, message, remedy }: Problem, source: RecipeSource | undefined): FormProblem {
+function formProblem(
+  { where, message, remedy, mends }: Problem,
+  source: RecipeSource | undefined,
+): FormProblem {
   const line = /:(\d+)$/.exec(where)?.[1];
   const named = /^([A-Za-z_]\w*)/.exec(message)?.[1];
   const key =
     named !== undefined && (source?.places.has(named) || settingOrder().includes(named))
       ? named
       : keyAt(where, source);
-  const fixes = remedy === undefined ? [] : fixesOf(remedy, key, source);
+  const fixes =
+    mends !== undefined ? fixesOf(mends, source) : remedy === undefined ? [] : spokenFixes(remedy);
   return {
     severity: 'error',
     key,
@@ -129,31 +133,27 @@ function keyAt(where: string, source: RecipeSource | undefined): string | null {
   return null;
 }
 
-/** The remedies of validation that are one edit. Their wording is validation's own; a test holds the two together. */
+/** More buttons than this help nobody to choose. */
+const mostFixes = 4;
+
+/** A button for every change that mends; what is not in the recipe needs no taking out. */
 function fixesOf(
-  remedy: string,
-  key: string | null,
+  mends: readonly Mend[],
   source: RecipeSource | undefined,
 ): { label: string; edits: RecipeEdit[] }[] {
-  const fixes: { label: string; edits: RecipeEdit[] }[] = [];
-  const rename = /^Write (\w+) instead of (\w+)\.$/.exec(remedy);
-  if (rename !== null)
-    fixes.push({ label: `Rename to ${rename[1]}`, edits: [{ key: rename[2]!, rename: rename[1]! }] });
-  const set = /\bSet (\w+): ([\w.-]+)/.exec(remedy);
-  if (set !== null)
-    fixes.push({ label: `Set ${set[1]}: ${set[2]}`, edits: [{ key: set[1]!, value: scalar(set[2]!) }] });
-  const choose =
-    /^Choose one of (.+?)\.$/.exec(remedy) ?? /^Write "?([\w.-]+)"?(?: instead)?\.$/.exec(remedy);
-  if (choose !== null && key !== null) {
-    for (const choice of choose[1]!.split(', ').slice(0, 4))
-      fixes.push({ label: choice, edits: [{ key, value: scalar(choice) }] });
-  }
-  for (const match of remedy.matchAll(/\b[Rr]emove (\w+)/g)) {
-    const name = match[1]!;
-    if (source === undefined || Object.hasOwn(source.values, name))
-      fixes.push({ label: `Remove ${name}`, edits: [{ key: name }] });
-  }
-  return fixes;
+  return mends.slice(0, mostFixes).flatMap(({ key, rename, value }) => {
+    if (rename !== undefined) return [{ label: `Rename to ${rename}`, edits: [{ key, rename }] }];
+    if (value !== undefined) return [{ label: `Set ${key}: ${value}`, edits: [{ key, value }] }];
+    const there = source === undefined || Object.hasOwn(source.values, key);
+    return there ? [{ label: `Remove ${key}`, edits: [{ key }] }] : [];
+  });
+}
+
+/** The one form that checks of methods say their remedies in: `Set key: value`. */
+function spokenFixes(remedy: string): { label: string; edits: RecipeEdit[] }[] {
+  const set = /^Set (\w+): ([\w.-]*\w)/.exec(remedy);
+  if (set === null) return [];
+  return [{ label: `Set ${set[1]}: ${set[2]}`, edits: [{ key: set[1]!, value: scalar(set[2]!) }] }];
 }
 
 function scalar(text: string): SettingValue {
