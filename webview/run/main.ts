@@ -1,4 +1,5 @@
 // The page of a run: figures, charts, samples, log and recipe. It draws what the run's log tells, at most once a frame.
+// Longer than 400 lines: head, charts, samples and tables are files of their own; what is left is the page and who tells whom.
 import '../shared/workbench.css';
 import './run.css';
 import type { RunContract, RunView } from '../../src/protocol/panels/run';
@@ -198,13 +199,23 @@ function history(): RunHistory | undefined {
 }
 
 let asked = false;
+/** When the page was last drawn, and how long that took. */
+let drawnAt = 0;
+let tookMs = 0;
+/** Draws with the next frame; where drawing takes long, half of the time is left for what comes in. */
 function redraw(): void {
   if (asked) return;
   asked = true;
-  requestAnimationFrame(() => {
-    asked = false;
-    draw();
-  });
+  const frame = (): void =>
+    void requestAnimationFrame((start) => {
+      asked = false;
+      draw();
+      drawnAt = performance.now();
+      tookMs = drawnAt - start;
+    });
+  const rest = drawnAt + tookMs - performance.now();
+  if (rest > 8) setTimeout(frame, rest);
+  else frame();
 }
 
 function shownSeries(): Shown {
