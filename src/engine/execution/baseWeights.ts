@@ -10,7 +10,7 @@ import { readRaw, readTensor, type TensorRef } from '../checkpoint/safetensors';
 import type { PackedWeights } from '../compile/forward';
 import { byteSize, type DType, dtypes } from '../dtype';
 import { invariant } from '../errors';
-import { type Precision, singlePrecision } from '../graph/precision';
+import { type Precision, precisionFor } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import {
   fromParts,
@@ -64,7 +64,7 @@ export class BaseWeights {
     runtime: Runtime,
     checkpoint: Checkpoint,
     model: Model,
-    precision: Precision = { ...singlePrecision, device: runtime.device.kind },
+    precision: Precision = precisionFor('float32', runtime.device.kind),
     quantization?: BaseQuantization,
   ): BaseWeights {
     const { tensors, packed } = baseTensors(checkpoint, model);
