@@ -1,5 +1,6 @@
 // The adapter page: facts, where it changed the model, one module's singular values, smaller ranks, tensors. Everything has
 // its place from the head on; numbers come into it as they are computed.
+// Longer than 400 lines: one page whose parts share one head and one choice.
 
 import type { Problem } from '../../src/protocol/errors';
 import type { AdapterContract, AdapterHead, Fact } from '../../src/protocol/panels/adapter';

@@ -1,4 +1,5 @@
 // The form of a recipe. It is told what stands in the recipe and what it would take to run it, and asks for edits.
+// Longer than 400 lines: its parts (memory, method, sheet, map) are files of their own; what is left is the page and who tells whom.
 import '../shared/workbench.css';
 import './configure.css';
 import type {

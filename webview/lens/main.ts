@@ -1,5 +1,6 @@
 // The page of a dataset: rows as the model will see them; beside them the row's counts, the lengths of all rows and what is
 // wrong with them. Settings change everything on the spot; remedies go into the recipe.
+// Longer than 400 lines: its rows are a file of their own; what is left is the page, its settings and who asks whom.
 import type {
   LensContract,
   LensProgress,

@@ -1,5 +1,6 @@
 // The playground: one prompt, the base on the left, the chosen adapter on the right. The base's text is kept while prompt and
 // sampling stay, so that swapping an adapter writes one text only.
+// Longer than 400 lines: its panes are a file of their own; what is left is the page and the order of answers.
 import type {
   PlaygroundContract,
   PlaygroundSession,

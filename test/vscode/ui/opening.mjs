@@ -39,6 +39,7 @@ function writeRun(workspace) {
     });
   }
   lines.push({ type: 'stopped', step: steps, checkpoint: null, result: null, time: time(steps + 1) });
+  writeFileSync(join(folder, 'recipe.yaml'), 'model: base\n');
   writeFileSync(join(folder, 'events.jsonl'), `${lines.map((line) => JSON.stringify(line)).join('\n')}\n`);
 }
 
@@ -47,7 +48,8 @@ const { page } = w;
 const failures = [];
 
 /** Types into the quick pick, waits for the row, and chooses it; returns when that was. */
-async function choose(row) {
+async function choose(row, text) {
+  if (text !== undefined) await page.locator('.quick-input-widget input[type=text]').fill(text);
   const found = page.locator('.quick-input-list .monaco-list-row', { hasText: row }).first();
   await found.waitFor();
   await page.waitForTimeout(500);
@@ -122,7 +124,7 @@ try {
     1000,
     async () => {
       await w.command('LoRA Workbench: Open Dataset as the Model Sees It');
-      return choose('many.jsonl');
+      return choose('many.jsonl', 'many');
     },
     [
       ['page', () => document.querySelector('.ln-bar') !== null],
@@ -140,7 +142,7 @@ try {
     1000,
     async () => {
       await w.command('LoRA Workbench: Open Run');
-      return choose('long');
+      return choose('long', 'long');
     },
     [
       ['page', () => document.querySelector('.rn-head h1') !== null],
