@@ -207,7 +207,9 @@ async function measureOurs({ checkpoint, length, batch, method, row }, gradient_
     dtype,
     device,
     adapter: 'lora',
-    ...(method === 'qlora' ? { quantization: 'nf4', double_quantization: true } : {}),
+    ...(method === 'qlora'
+      ? { load_in_4bit: true, bnb_4bit_quant_type: 'nf4', bnb_4bit_use_double_quant: true }
+      : {}),
     r: 8,
     lora_alpha: 16,
     target_modules: 'all-linear',

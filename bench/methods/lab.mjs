@@ -31,7 +31,7 @@ const common = {
   save_strategy: 'no',
   lr_scheduler_type: 'constant',
   max_length: 256,
-  per_device_train_batch_size: 8,
+  per_device_train_batch_size: 4,
   gradient_accumulation_steps: 1,
   report_to: 'none',
 };

@@ -17,6 +17,7 @@ export const experiment = {
       seeds.map((seed) =>
         lab.train(`${loraplus ? 'loraplus' : 'lora'}-${rate}`, seed, {
           dataset: sample('pirate.train.jsonl'),
+          per_device_train_batch_size: 8,
           adapter: 'lora',
           r: 8,
           lora_alpha: 16,

@@ -19,6 +19,7 @@ export const experiment = {
       const runs = seeds.map((seed) =>
         lab.train(name, seed, {
           dataset: sample('pirate.train.jsonl'),
+          per_device_train_batch_size: 8,
           init_lora_weights,
           r: 16,
           lora_alpha: 16,

@@ -5,7 +5,7 @@ import { sample } from '../lab.mjs';
 import { atBest, clearlyBelow, mean, meanCurve, smoothed, spread } from '../statistics.mjs';
 
 const budget = 2;
-const steps = 200;
+const steps = 150;
 const rates = [2e-3, 6e-3];
 
 export const experiment = {
@@ -13,7 +13,7 @@ export const experiment = {
   title: 'AdaLoRA',
   paper: 'Zhang et al. 2023, arXiv:2303.10512',
   claim: 'At a small budget, ranks moved to where they matter beat the same rank everywhere.',
-  setup: `Pirate stories, mean rank ${budget} (AdaLoRA starts at ${budget * 2}), all linears, batch 8, ${steps} steps; each method at the better of the constant rates ${rates.join(' and ')} (chosen by the first seed); loss on 60 held-out stories.`,
+  setup: `Pirate stories, mean rank ${budget} (AdaLoRA starts at ${budget * 2}), all linears, batch 4, ${steps} steps; each method at the better of the constant rates ${rates.join(' and ')} (chosen by the first seed); loss on 60 held-out stories.`,
   seeds: [1, 2, 3],
   run(lab, seeds) {
     const arm = (name, settings) => {
@@ -41,7 +41,7 @@ export const experiment = {
       target_r: budget,
       lora_alpha: budget * 4,
       tinit: 20,
-      tfinal: 60,
+      tfinal: 50,
       deltaT: 5,
       orth_reg_weight: 0.1,
     });

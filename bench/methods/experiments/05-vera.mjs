@@ -2,7 +2,7 @@
 import { sample } from '../lab.mjs';
 import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
 
-const steps = 150;
+const steps = 100;
 const arms = [
   ['LoRA r 16', { adapter: 'lora', r: 16, lora_alpha: 32, learning_rate: 5e-3 }],
   ['LoRA r 1', { adapter: 'lora', r: 1, lora_alpha: 2, learning_rate: 5e-3 }],
@@ -15,7 +15,7 @@ export const experiment = {
   title: 'VeRA',
   paper: 'Kopiczko et al. 2024, arXiv:2310.11454',
   claim: 'Vectors beside shared random matrices come near LoRA with far fewer parameters.',
-  setup: `Pirate stories, all linears, batch 8, ${steps} steps, constant rates 5e-3 for LoRA and 5e-2 for VeRA; loss on 60 held-out stories.`,
+  setup: `Pirate stories, all linears, batch 4, ${steps} steps, constant rates 5e-3 for LoRA and 5e-2 for VeRA; loss on 60 held-out stories.`,
   seeds: [1, 2, 3],
   run(lab, seeds) {
     const done = arms.map(([name, settings]) => {

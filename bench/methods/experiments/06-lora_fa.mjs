@@ -2,7 +2,7 @@
 import { sample } from '../lab.mjs';
 import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
 
-const steps = 150;
+const steps = 100;
 const mib = (bytes) => Math.round(bytes / 2 ** 20).toLocaleString('en-US');
 
 export const experiment = {
@@ -10,7 +10,7 @@ export const experiment = {
   title: 'LoRA-FA',
   paper: 'Zhang et al. 2023, arXiv:2308.03303',
   claim: 'With A frozen the inputs of adapted layers need not be kept, at about LoRA’s quality.',
-  setup: `Pirate stories, r 16, all linears, batch 8, ${steps} steps at a constant 5e-3; the memory is the planned peak of activations, which tests hold against the runtime's arena.`,
+  setup: `Pirate stories, r 16, all linears, batch 4, ${steps} steps at a constant 5e-3; the memory is the planned peak of activations, which tests hold against the runtime's arena.`,
   seeds: [1, 2, 3],
   run(lab, seeds) {
     const done = ['lora', 'lora_fa'].map((adapter) => {

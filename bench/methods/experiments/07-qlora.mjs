@@ -2,12 +2,12 @@
 import { sample } from '../lab.mjs';
 import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
 
-const steps = 120;
+const steps = 100;
 const bases = {
   'fp32 base': {},
-  'NF4 base': { quantization: 'nf4' },
-  'NF4 base, double quantisation': { quantization: 'nf4', double_quantization: true },
-  'FP4 base': { quantization: 'fp4' },
+  'NF4 base': { load_in_4bit: true },
+  'NF4 base, double quantisation': { load_in_4bit: true, bnb_4bit_use_double_quant: true },
+  'FP4 base': { load_in_4bit: true, bnb_4bit_quant_type: 'fp4' },
 };
 
 export const experiment = {
@@ -15,7 +15,7 @@ export const experiment = {
   title: 'QLoRA',
   paper: 'Dettmers et al. 2023, arXiv:2305.14314',
   claim: 'Training over a 4-bit base reaches the loss of training over the unquantised one.',
-  setup: `Pirate stories, r 16, all linears, batch 8, ${steps} steps at a constant 3e-3; loss on 60 held-out stories.`,
+  setup: `Pirate stories, r 16, all linears, batch 4, ${steps} steps at a constant 3e-3; loss on 60 held-out stories.`,
   seeds: [1, 2, 3],
   run(lab, seeds) {
     const arms = Object.entries(bases).map(([name, settings]) => {

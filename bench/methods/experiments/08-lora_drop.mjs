@@ -2,7 +2,7 @@
 import { sample } from '../lab.mjs';
 import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
 
-const steps = 150;
+const steps = 100;
 const arms = [
   ['LoRA', { adapter: 'lora' }],
   ['LoRA-drop T 0.9', { adapter: 'lora_drop', threshold: 0.9 }],
@@ -14,7 +14,7 @@ export const experiment = {
   title: 'LoRA-drop',
   paper: 'Zhou et al. 2024, arXiv:2402.07721',
   claim: 'About half of the adapters keep the quality of all of them.',
-  setup: `Pirate stories, r 8, all linears, batch 8, ${steps} steps at a constant 5e-3 after the selection; loss on 60 held-out stories.`,
+  setup: `Pirate stories, r 8, all linears, batch 4, ${steps} steps at a constant 5e-3 after the selection; loss on 60 held-out stories.`,
   seeds: [1, 2, 3],
   run(lab, seeds) {
     const done = arms.map(([name, settings]) => {

@@ -2,7 +2,7 @@
 import { sample } from '../lab.mjs';
 import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
 
-const steps = 150;
+const steps = 100;
 const arms = [
   ['full, AdamW', { adapter: 'none', learning_rate: 1e-3 }],
   [
@@ -35,7 +35,7 @@ export const experiment = {
   title: 'GaLore',
   paper: 'Zhao et al. 2024, arXiv:2403.03507',
   claim: 'Moments of projected gradients take a fraction of AdamW’s memory at about its loss.',
-  setup: `Pirate stories, batch 8, ${steps} steps at a constant rate; every weight trains, those of the linears through rank 32 of at most 128. Loss on 60 held-out stories; optimizer memory as allocated.`,
+  setup: `Pirate stories, batch 4, ${steps} steps at a constant rate; every weight trains, those of the linears through rank 32 of at most 128. Loss on 60 held-out stories; optimizer memory as allocated.`,
   seeds: [1, 2, 3],
   run(lab, seeds) {
     const done = arms.map(([name, settings]) => {

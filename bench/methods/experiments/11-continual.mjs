@@ -44,6 +44,7 @@ export const experiment = {
         return tasks.map((task, stage) => {
           const run = lab.train(`${name}-${task}`, seed, {
             dataset: files[stage].train,
+            per_device_train_batch_size: 8,
             r: 8,
             lora_alpha: 16,
             learning_rate: 3e-3,
