@@ -56,7 +56,7 @@ export function drawMemory(
   const value = (name: string): unknown => state.form.fields.find(({ field }) => field.key === name)?.value;
   const notes: Partial<Record<MemoryPart, string>> = {
     adapter: `${count(forecast.trainableParameters)} parameters, fp32`,
-    activations: `${value('per_device_train_batch_size')} × ${value('max_length')} tokens, ${checkpointing(value('gradient_checkpointing'))}`,
+    activations: `${value('per_device_train_batch_size')} × ${value('max_length')}, ${checkpointing(value('gradient_checkpointing'))}`,
   };
   fill(
     place,

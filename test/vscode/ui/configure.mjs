@@ -115,7 +115,7 @@ export async function checkConfigure(bench, t) {
   );
   t.check('a change on disk reaches the form', true);
   await form.locator('vscode-button', { hasText: 'Open as text' }).click();
-  const line = page.locator('.monaco-editor .view-line', { hasText: /^r: 3$/ }).first();
+  const line = page.locator('.monaco-editor .view-line', { hasText: /^r:\s3$/ }).first();
   await line.waitFor();
   await line.click();
   await page.keyboard.press('End');
