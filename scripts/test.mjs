@@ -1,6 +1,6 @@
 // The test command: installs, checks, builds and runs every test, then the extension in a real VS Code: its suites inside the
 // extension host and its panels in a browser. Arguments are name filters for test files; with them the editor stays closed,
-// unless one is `vscode`, `ui` or `package` (the VSIX, installed and tried).
+// unless one is `vscode`, `browser` or `package` (the VSIX, installed and tried).
 import { globSync } from './glob.mjs';
 import { install, root, run } from './setup.mjs';
 
@@ -14,7 +14,7 @@ const files = globSync('build/test', /\.test\.js$/).filter(
 const editor = {
   vscode: ['test.mjs'],
   // What these leave out (`npm run test:ui` runs all) waits on a live training, which a busy machine makes slow.
-  ui: ['ui.mjs', 'sidebar', 'text', 'adapter', 'lens'],
+  browser: ['ui.mjs', 'sidebar', 'text', 'adapter', 'lens'],
   package: ['packaged.mjs'],
 };
 const opened = Object.keys(editor).filter((name) =>
