@@ -13,8 +13,8 @@ const files = globSync('build/test', /\.test\.js$/).filter(
 );
 const editor = {
   vscode: ['test.mjs'],
-  // What these leave out (`npm run test:ui` runs all) waits on a live training, which a busy machine makes slow.
-  browser: ['ui.mjs', 'sidebar', 'text', 'adapter', 'lens'],
+  // What these leave out (`npm run test:ui` runs all) watches a run for long, which a busy machine makes slow.
+  browser: ['ui.mjs', 'sidebar', 'text', 'adapter', 'lens', 'journey'],
   package: ['packaged.mjs'],
 };
 const opened = Object.keys(editor).filter((name) =>
