@@ -306,7 +306,7 @@ function randomText() {
   let state = 7;
   const letter = () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const pick = state % 32;
+    const pick = (state >>> 16) % 32;
     return pick < 26 ? String.fromCharCode(97 + pick) : ' ';
   };
   writeFileSync(path, Array.from({ length: 3_000_000 }, letter).join(''));
