@@ -1,11 +1,12 @@
 // `npm run bench:methods [-- name …]`: trains what the papers' claims are about on the sample model, several seeds each, and
-// writes bench/METHODS.md with a plot per experiment. Finished runs are kept in build/methods and not repeated.
+// writes bench/METHODS.md with a plot per experiment, and the costs into the README's table. Finished runs are kept in build/methods and not repeated.
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { install, root, run } from '../../scripts/setup.mjs';
 import { Lab } from './lab.mjs';
 import { svgPlot } from './plot.mjs';
+import { withCosts } from './readme.mjs';
 import { methodsPage } from './report.mjs';
 
 install();
@@ -46,4 +47,9 @@ writeFileSync(
   join(root, 'bench/METHODS.md'),
   methodsPage(results, (id) => existsSync(join(here, 'plots', `${id}.svg`))),
 );
+const { costs } = results.find((one) => one.id === 'costs') ?? {};
+if (costs) {
+  const readme = join(root, 'README.md');
+  writeFileSync(readme, withCosts(readFileSync(readme, 'utf8'), costs));
+}
 process.exitCode = failed ? 1 : 0;
