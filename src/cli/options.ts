@@ -1,5 +1,8 @@
 // Command-line option texts → checked values. Mistakes are UserErrors with the option's name.
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { RecipeError } from '../engine/errors';
+import type { WeightedAdapter } from '../protocol/trainer';
 
 interface Bounds {
   minimum: number;
@@ -52,4 +55,23 @@ export function collectNumbers(
 ): (text: string, earlier: number[] | undefined) => number[] {
   const parse = numberOption(name, bounds);
   return (text, earlier) => [...(earlier ?? []), parse(text)];
+}
+
+/** `DIR` or `DIR=WEIGHT` → an adapter; a folder whose own name ends so is a folder. */
+export function adapterChoice(text: string, base = process.cwd()): WeightedAdapter {
+  const [, folder, number] = /^(.+)=([^=/\\]*)$/.exec(text) ?? [];
+  if (folder === undefined || existsSync(resolve(base, text)))
+    return { folder: resolve(base, text), weight: 1 };
+  const weight = number!.trim() === '' ? Number.NaN : Number(number);
+  if (Number.isFinite(weight)) return { folder: resolve(base, folder), weight };
+  throw new RecipeError({
+    code: 'usage',
+    message: `--adapter takes a folder, or a folder and a number as in DIR=0.5, found "${text}".`,
+    remedy: 'Give the weight as a number.',
+  });
+}
+
+/** Gathers --adapter. */
+export function collectAdapters(text: string, earlier: WeightedAdapter[] | undefined): WeightedAdapter[] {
+  return [...(earlier ?? []), adapterChoice(text)];
 }

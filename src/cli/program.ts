@@ -19,7 +19,7 @@ import { type ResizeOptions, resize } from './commands/resize';
 import { type TrainOptions, train } from './commands/train';
 import { exitCodes } from './failure';
 import { doubleQuant, fourBit, quantType } from './fourBitOptions';
-import { collect, collectNumbers, deviceOption, numberOption } from './options';
+import { collect, collectAdapters, collectNumbers, deviceOption, numberOption } from './options';
 import type { Terminal } from './terminal';
 
 const programName = 'lora-workbench';
@@ -57,6 +57,12 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
   ] as const;
   const set = ['--set <key=value...>', 'a setting in place of the recipe’s; may be repeated'] as const;
 
+  const adapters = [
+    '--adapter <folder[=weight]>',
+    'an adapter, with a factor on its update; may be repeated: they are added together',
+    collectAdapters,
+  ] as const;
+
   command('train', 'train as a recipe says; Ctrl+C saves a checkpoint and stops')
     .argument('[recipe]', 'a recipe: *.lora.yaml, *.lora.json, or one of LLaMA-Factory, Axolotl or TRL')
     .option('--resume', "go on from the run's newest checkpoint")
@@ -69,8 +75,12 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
 
   command('generate', 'complete prompts with a model and its adapters')
     .requiredOption('--model <folder>', 'a Hugging Face folder')
-    .option('--adapter <folder>', 'an adapter; may be repeated', collect)
-    .requiredOption('--prompt <text>', 'what to complete; may be repeated', collect)
+    .option(...adapters)
+    .option('--prompt <text>', 'what to complete; may be repeated', collect)
+    .option(
+      '--prompts <file>',
+      'JSONL: {"prompt": "…", "adapter": "DIR"} per line; the adapter, if any, is that prompt’s own: DIR, DIR=WEIGHT, a list of these, or "__base__" for none',
+    )
     .option('--chat', 'put the prompt into the chat template as the user’s turn')
     .option(
       '--max-new-tokens <n>',
@@ -111,7 +121,7 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
 
   command('evaluate', 'mean loss per token and perplexity on a dataset')
     .requiredOption('--model <folder>', 'a Hugging Face folder')
-    .option('--adapter <folder>', 'an adapter')
+    .option(...adapters)
     .requiredOption('--data <file>', 'a dataset: JSONL, JSON, CSV, Parquet or text')
     .option(
       '--max-length <n>',

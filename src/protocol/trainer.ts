@@ -29,9 +29,19 @@ export interface TrainParams {
   notes: readonly string[];
 }
 
+/** An adapter with a factor on its update; a path alone has the factor 1. */
+export type AdapterChoice = string | WeightedAdapter;
+
+export interface WeightedAdapter {
+  folder: string;
+  /** 0 leaves the adapter out. Whole tensors of an adapter (modules_to_save, biases) act as they are, as in PEFT. */
+  weight: number;
+}
+
 export interface EvaluateParams extends DeviceParams, FourBitParams {
   model: string;
-  adapter: string | null;
+  /** Adapters that are added together; none for the base. */
+  adapters: readonly AdapterChoice[];
   data: string;
   /** Tokens; null takes the adapter's or the model's own. */
   maxLength: number | null;
@@ -60,15 +70,20 @@ export interface SamplingParams {
 
 export interface GenerateParams extends DeviceParams, SamplingParams, FourBitParams {
   model: string;
-  /** Adapters that are added together. */
-  adapters: readonly string[];
-  prompts: readonly string[];
+  /** Adapters that are added together, for every prompt that names none of its own. */
+  adapters: readonly AdapterChoice[];
+  prompts: readonly PromptChoice[];
   /** Puts each prompt into the chat template as a user's turn. */
   chat: boolean;
 }
 
+/** A prompt, or one with adapters of its own in place of the call's; none of them is the base. */
+export type PromptChoice = string | { prompt: string; adapters: readonly AdapterChoice[] };
+
 export interface Completion {
   prompt: string;
+  /** Of a prompt that chose its own. */
+  adapters?: readonly WeightedAdapter[];
   /** Without the prompt. */
   text: string;
   /** Count of new tokens. */
@@ -100,7 +115,7 @@ export interface OpenSessionResult {
 export interface SayParams extends SamplingParams {
   session: number;
   /** Adapters that are added together; none for the base. They are swapped without reading the model again. */
-  adapters: readonly string[];
+  adapters: readonly AdapterChoice[];
   prompt: string;
   /** Puts the prompt into the chat template as a user's turn. */
   chat: boolean;

@@ -208,6 +208,42 @@ test('adapters add up, and two that hold the same whole tensor are refused', asy
   weights.release();
 });
 
+for (const [base, names] of [
+  ['llama-plain', ['llama-qv', 'llama-embedding']],
+  ['llama-biases', ['llama-lora-bias']],
+  ['gpt2', ['gpt2-c-attn', 'gpt2-wte']],
+] as const) {
+  test(`${names.join(', ')}: rows that weigh adapters for themselves have the logits of each sum`, async () => {
+    const { model, weights } = await open(join(models, base));
+    const loaded = await Promise.all(
+      names.map((name) => loadAdapter(join(adapters, name, 'adapter'), model)),
+    );
+    const stepper = new Stepper({ runtime, model, weights });
+    const choices = [loaded.map(() => 0), ...loaded.map((_, k) => loaded.map((_, i) => (i === k ? 1.5 : 0)))];
+    choices.push(loaded.map((_, i) => 0.5 - i));
+    const texts = choices.map((_, row) => [5, 9, 33, 71, 2].slice(0, 3 + (row % 3)));
+    assert.equal(await stepper.offerAdapters(loaded), true);
+    const mixed = await stepper.begin(texts, 20, 64, choices);
+    const first = mixed.logits.slice();
+    const second = (
+      await mixed.batch.step(
+        [7, 8, 9, 10].slice(0, texts.length),
+        texts.map(() => true),
+      )
+    ).slice();
+    assert.equal(await stepper.offerAdapters(loaded), false, 'offering the same builds nothing');
+    for (const [row, text] of texts.entries()) {
+      await stepper.setAdapters(loaded, choices[row]!);
+      const alone = await stepper.begin([text], 20, 64);
+      const name = `row ${row}`;
+      assertClose(rowOf(first, row, model), alone.logits, 2e-5, name);
+      assertClose(rowOf(second, row, model), await alone.batch.step([7 + row], [true]), 2e-5, name);
+    }
+    stepper.release();
+    weights.release();
+  });
+}
+
 test('a tied head that an adapter replaces goes back to the embedding', async () => {
   const { model, weights } = await open(join(models, 'llama-gqa-tied'));
   const settings = { ...settingsOfPeft(loraConfig({ r: 4 }), ['q_proj']), modules_to_save: ['lm_head'] };

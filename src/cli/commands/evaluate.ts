@@ -1,5 +1,6 @@
-// evaluate: mean loss per token and perplexity of a model, with or without an adapter, on a dataset.
+// evaluate: mean loss per token and perplexity of a model, with or without adapters, on a dataset.
 import { resolve } from 'node:path';
+import type { WeightedAdapter } from '../../protocol/trainer';
 import { callTrainer } from '../calls';
 import { exitCodes } from '../failure';
 import { type FourBitOptions, fourBitParams } from '../fourBitOptions';
@@ -9,7 +10,7 @@ import { formatLoss } from '../units';
 
 export interface EvaluateOptions extends FourBitOptions {
   model: string;
-  adapter?: string;
+  adapter?: WeightedAdapter[];
   data: string;
   maxLength?: number;
   batchSize: number;
@@ -23,7 +24,7 @@ export async function evaluate(options: EvaluateOptions, terminal: Terminal): Pr
     'evaluate',
     {
       model: resolve(options.model),
-      adapter: options.adapter === undefined ? null : resolve(options.adapter),
+      adapters: options.adapter ?? [],
       data: resolve(options.data),
       maxLength: options.maxLength ?? null,
       batchSize: options.batchSize,

@@ -1,16 +1,18 @@
 // generate: text from a model and its adapters, shown as it comes.
 import { resolve } from 'node:path';
-import type { TrainerEvent } from '../../protocol/trainer';
+import type { TrainerEvent, WeightedAdapter } from '../../protocol/trainer';
 import { callTrainer } from '../calls';
 import { exitCodes } from '../failure';
 import { type FourBitOptions, fourBitParams } from '../fourBitOptions';
+import { givenPrompts } from '../promptFile';
 import { printable, type Terminal } from '../terminal';
 import { TrainProgress } from '../trainProgress';
 
 export interface GenerateOptions extends FourBitOptions {
   model: string;
-  adapter?: string[];
-  prompt: string[];
+  adapter?: WeightedAdapter[];
+  prompt?: string[];
+  prompts?: string;
   chat?: boolean;
   maxNewTokens: number;
   temperature: number;
@@ -23,13 +25,18 @@ export interface GenerateOptions extends FourBitOptions {
 
 export async function generate(options: GenerateOptions, terminal: Terminal): Promise<number> {
   const progress = new TrainProgress(terminal, 'beside');
-  const single = options.prompt.length === 1;
+  const prompts = givenPrompts(options.prompt ?? [], options.prompts);
+  const single = prompts.length === 1;
   let streamed = false;
   const onEvent = (event: TrainerEvent): void => {
     if (event.type !== 'token') progress.show(event);
     else if (single) {
       // A completion goes on from its prompt; an answer in a chat stands by itself.
-      if (!streamed && !options.chat) terminal.piece(terminal.style('dim', printable(options.prompt[0]!)));
+      if (!streamed && !options.chat) {
+        const [first] = prompts;
+        const text = typeof first === 'string' ? first : first!.prompt;
+        terminal.piece(terminal.style('dim', printable(text)));
+      }
       streamed = true;
       terminal.piece(printable(event.text));
     }
@@ -38,8 +45,8 @@ export async function generate(options: GenerateOptions, terminal: Terminal): Pr
     'generate',
     {
       model: resolve(options.model),
-      adapters: (options.adapter ?? []).map((path) => resolve(path)),
-      prompts: options.prompt,
+      adapters: options.adapter ?? [],
+      prompts,
       chat: options.chat ?? false,
       maxNewTokens: options.maxNewTokens,
       temperature: options.temperature,

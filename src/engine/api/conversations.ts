@@ -11,6 +11,7 @@ import type {
   SayParams,
   SayResult,
   TokenAlternative,
+  WeightedAdapter,
 } from '../../protocol/trainer';
 import { configForAdapters } from '../adapters/baseConfig';
 import { type LoadedAdapter, loadAdapter } from '../adapters/loaded';
@@ -21,9 +22,12 @@ import { BaseWeights } from '../execution/baseWeights';
 import { chooseDevice, openDevice } from '../execution/device';
 import { choosePrecision } from '../execution/precision';
 import { Generator } from '../generate/generator';
+import type { Precision } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import { modelFromConfig } from '../models/registry';
 import type { Runtime } from '../session';
+import { changesBase } from '../train/fittedAdapter';
+import { fittedAdapters, weighted } from './adapterChoices';
 import { checkSampling, encodePrompt, promptContext } from './generate';
 
 /** Most likely tokens that are told beside the one chosen. */
@@ -44,6 +48,9 @@ interface Session {
   /** By path and time of its weights. */
   adapters: Map<string, LoadedAdapter>;
   mounted: string;
+  precision: Precision;
+  /** The key of the adapter whose base stands in place of the checkpoint's (LoftQ). */
+  baseOf: string | undefined;
 }
 
 let session: Session | undefined;
@@ -78,6 +85,8 @@ export async function openSession(params: OpenSessionParams, host: EngineHost): 
       generator: new Generator({ runtime, model, weights }),
       adapters: new Map(),
       mounted: '',
+      precision,
+      baseOf: undefined,
     };
   } catch (cause) {
     await runtime.close();
@@ -106,7 +115,11 @@ export async function say(params: SayParams, host: EngineHost): Promise<SayResul
       message: `strength is ${strength}; expected a number from 0 to 10.`,
       remedy: 'Set it to 1 for the adapter as it is.',
     });
-  const swapMilliseconds = await mount(open, params.adapters, strength, host);
+  const chosen = weighted(params.adapters).map(({ folder, weight }) => ({
+    folder,
+    weight: strength * weight,
+  }));
+  const swapMilliseconds = await mount(open, strength === 0 ? [] : chosen, host);
   const { generator } = open;
 
   const stream = tokenizer.stream();
@@ -178,21 +191,19 @@ function sessionOf(id: number): Session {
 }
 
 /** Puts adapters into place; returns the milliseconds that it took, 0 where they were there. */
-async function mount(
-  open: Session,
-  paths: readonly string[],
-  strength: number,
-  host: EngineHost,
-): Promise<number> {
+async function mount(open: Session, chosen: readonly WeightedAdapter[], host: EngineHost): Promise<number> {
   const started = performance.now();
+  const paths = chosen.map(({ folder }) => folder);
   const keys = paths.map(keyOf);
-  const key = paths.length === 0 ? '' : `${strength}\n${keys.join('\n')}`;
+  const key = chosen.map(({ weight }, i) => `${weight}\n${keys[i]}`).join('\n');
   if (key === open.mounted) return 0;
-  await refit(open, paths);
+  await refit(open, paths, keys);
   const adapters: LoadedAdapter[] = [];
+  // Should this fail half-way, the next call puts everything in place anew.
+  open.mounted = '\u0000';
   for (const [i, path] of paths.entries()) {
     const known = open.adapters.get(keys[i]!);
-    const adapter = known ?? (await loadAdapter(path, open.model));
+    const adapter = known ?? (await fitted(open, path, keys[i]!, paths.length === 1));
     if (known === undefined)
       for (const message of adapter.warnings)
         host.emit({ type: 'warning', message, time: new Date().toISOString() });
@@ -201,16 +212,41 @@ async function mount(
     adapters.push(adapter);
   }
   for (const old of [...open.adapters.keys()].slice(0, -keptAdapters)) open.adapters.delete(old);
-  // Should this fail half-way, the next call puts everything in place anew.
-  open.mounted = '\u0000';
-  await open.generator.setAdapters(adapters, strength);
+  await open.generator.setAdapters(
+    adapters,
+    chosen.map(({ weight }) => weight),
+  );
   open.mounted = key;
   return performance.now() - started;
 }
 
+/** An adapter as it applies to the loaded base; LoftQ's puts its own base in place, for itself. */
+async function fitted(open: Session, path: string, key: string, alone: boolean): Promise<LoadedAdapter> {
+  const adapter = await loadAdapter(path, open.model, { acceptsBaseChange: true });
+  if (changesBase(adapter) && alone) {
+    restart(open, open.config);
+    open.baseOf = key;
+  }
+  return (await fittedAdapters([adapter], { ...open, alone }))[0]!;
+}
+
+/** Reads the base's weights again; `config` is the model's. */
+function restart(open: Session, config: Checkpoint['config']): void {
+  const { runtime, checkpoint, precision } = open;
+  open.generator.release();
+  open.weights.release();
+  const model = modelFromConfig(config);
+  const weights = BaseWeights.of(runtime, checkpoint, model, precision);
+  Object.assign(open, { config, model, weights, generator: new Generator({ runtime, model, weights }) });
+  // Of an adapter with a base of its own nothing is kept: it belongs to weights that are gone.
+  if (open.baseOf !== undefined) open.adapters.delete(open.baseOf);
+  open.baseOf = undefined;
+}
+
 /** Builds the model anew where adapters need other positions than those it has; its weights stay loaded. */
-async function refit(open: Session, paths: readonly string[]): Promise<void> {
+async function refit(open: Session, paths: readonly string[], keys: readonly string[]): Promise<void> {
   const config = await configForAdapters(open.checkpoint.config, paths);
+  if (open.baseOf !== undefined && (keys.length !== 1 || keys[0] !== open.baseOf)) restart(open, config);
   if (JSON.stringify(config) === JSON.stringify(open.config)) return;
   const { runtime, weights } = open;
   const model = modelFromConfig(config);

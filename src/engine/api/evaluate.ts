@@ -1,7 +1,7 @@
-// The call `evaluate`: mean loss per token and perplexity of a model, with or without an adapter, on a dataset.
-import type { EngineHost, EvaluateParams, EvaluateResult } from '../../protocol/trainer';
+// The call `evaluate`: mean loss per token and perplexity of a model, with or without adapters, on a dataset.
+import type { EngineHost, EvaluateParams, EvaluateResult, WeightedAdapter } from '../../protocol/trainer';
 import { modelForAdapters } from '../adapters/baseConfig';
-import { loadAdapter } from '../adapters/loaded';
+import { type LoadedAdapter, loadAdapter } from '../adapters/loaded';
 import { requireFinite } from '../checkpoint/finite';
 import { openCheckpoint } from '../checkpoint/folder';
 import { loadTokenizer, planBatches, prepareData } from '../data';
@@ -11,7 +11,8 @@ import { BaseWeights } from '../execution/baseWeights';
 import { chooseDevice, openDevice } from '../execution/device';
 import { Evaluator, uploadParameters } from '../execution/evaluator';
 import { choosePrecision } from '../execution/precision';
-import { fittedAdapter } from '../train/fittedAdapter';
+import { summedAdapter } from '../generate/slots';
+import { fittedAdapters, weighted } from './adapterChoices';
 
 /** Longest sequence where nobody says otherwise: long contexts cost memory that few datasets need. */
 const usualLength = 2048;
@@ -25,11 +26,14 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
   ): void => host.emit({ type: 'progress', phase, message, fraction, time: new Date().toISOString() });
   progress('reading', 'Reading the model', null);
   const checkpoint = await openCheckpoint(params.model);
-  const model = await modelForAdapters(checkpoint.config, params.adapter === null ? [] : [params.adapter]);
-  const adapter =
-    params.adapter === null
-      ? undefined
-      : await loadAdapter(params.adapter, model, { acceptsBaseChange: true });
+  const chosen = weighted(params.adapters);
+  const model = await modelForAdapters(
+    checkpoint.config,
+    chosen.map(({ folder }) => folder),
+  );
+  const adapters = [];
+  for (const { folder } of chosen)
+    adapters.push(await loadAdapter(folder, model, { acceptsBaseChange: true }));
   const tokenizer = await loadTokenizer(checkpoint.folder);
   const maxLength = Math.min(params.maxLength ?? usualLength, model.maxPositions);
   progress('tokenizing', 'Reading and tokenizing the data', null);
@@ -57,8 +61,12 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
   let cancel: NodeJS.Timeout | undefined;
   try {
     const weights = BaseWeights.of(runtime, checkpoint, model, precision, calledQuantization(params));
-    const fitted = adapter && (await fittedAdapter(adapter, { runtime, model, weights })).adapter;
-    const parameters = fitted && uploadParameters(runtime, fitted.plan, fitted.values);
+    const fitted = await fittedAdapters(adapters, { runtime, model, weights, alone: adapters.length === 1 });
+    const adapter = asOne(
+      fitted,
+      chosen.map(({ weight }) => weight),
+    );
+    const parameters = adapter && uploadParameters(runtime, adapter.plan, adapter.values);
     const evaluator = new Evaluator({ runtime, model, weights, ...(parameters ? { parameters } : {}) });
     cancel = setInterval(() => {
       if (host.cancelRequested) evaluator.cancel();
@@ -76,13 +84,22 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
     if (!Number.isFinite(loss)) {
       // The likeliest cause is the checkpoint itself; it then names the tensors.
       await requireFinite(checkpoint.tensors.values());
-      throw notFinite(loss, params);
+      throw notFinite(loss, params, chosen);
     }
     return { loss, perplexity: Math.exp(loss), tokens };
   } finally {
     clearInterval(cancel);
     await runtime.close();
   }
+}
+
+/** An adapter alone acts by its own graph, several and weighted ones as the sum of their LoRA forms. */
+function asOne(
+  adapters: readonly LoadedAdapter[],
+  weights: readonly number[],
+): Pick<LoadedAdapter, 'plan' | 'values'> | undefined {
+  const [first] = adapters;
+  return adapters.length > 1 || (first && weights[0] !== 1) ? summedAdapter(adapters, weights) : first;
 }
 
 function cancelled(): RunError {
@@ -93,10 +110,10 @@ function cancelled(): RunError {
   });
 }
 
-function notFinite(loss: number, params: EvaluateParams): RunError {
+function notFinite(loss: number, params: EvaluateParams, chosen: readonly WeightedAdapter[]): RunError {
   return new RunError({
     code: 'loss-not-finite',
-    message: `The loss of ${params.model}${params.adapter === null ? '' : ` with ${params.adapter}`} on ${params.data} is ${loss}.`,
+    message: `The loss of ${params.model}${chosen.length === 0 ? '' : ` with ${chosen.map(({ folder }) => folder).join(' and ')}`} on ${params.data} is ${loss}.`,
     remedy: 'Look at the model and the adapter with inspect; their weights may be damaged.',
   });
 }

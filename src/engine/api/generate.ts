@@ -1,5 +1,5 @@
-// The call `generate`: prompts as text in, their continuations as text out, piece by piece while they are written. Opens
-// everything it needs and closes it again.
+// The call `generate`: prompts as text in, their continuations as text out, piece by piece while they are written. Prompts may
+// name adapters of their own. Opens everything it needs and closes it again.
 import type { Problem } from '../../protocol/errors';
 import type {
   ChatTurn,
@@ -9,7 +9,7 @@ import type {
   GenerateResult,
   SamplingParams,
 } from '../../protocol/trainer';
-import { modelForAdapters } from '../adapters/baseConfig';
+import { configForAdapters } from '../adapters/baseConfig';
 import { loadAdapter } from '../adapters/loaded';
 import { openCheckpoint } from '../checkpoint/folder';
 import { encodeConversation, loadTokenizer, type Tokenizer } from '../data';
@@ -19,7 +19,9 @@ import { BaseWeights } from '../execution/baseWeights';
 import { chooseDevice, openDevice } from '../execution/device';
 import { choosePrecision } from '../execution/precision';
 import { Generator } from '../generate/generator';
-import { fittedAdapter } from '../train/fittedAdapter';
+import { generateRequests } from '../generate/requests';
+import { modelFromConfig } from '../models/registry';
+import { fittedAdapters, weighted } from './adapterChoices';
 
 /** Ids of a prompt that a continuation's first token is read after: whether it starts a word shows only there. */
 export const promptContext = 8;
@@ -36,12 +38,21 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
     time: time(),
   });
   const checkpoint = await openCheckpoint(params.model);
-  const model = await modelForAdapters(checkpoint.config, params.adapters);
+  const usual = weighted(params.adapters);
+  const requests = params.prompts.map((choice) =>
+    typeof choice === 'string'
+      ? { prompt: choice, adapters: usual, own: false }
+      : { prompt: choice.prompt, adapters: weighted(choice.adapters), own: true },
+  );
+  const folders = [...new Set(requests.flatMap((request) => request.adapters.map(({ folder }) => folder)))];
+  const config = await configForAdapters(checkpoint.config, folders);
+  if (config !== checkpoint.config && requests.some(({ adapters }) => adapters.length === 0))
+    throw otherPositions(folders);
+  const model = modelFromConfig(config);
   const tokenizer = await loadTokenizer(checkpoint.folder);
-  const prompts = params.prompts.map((prompt) => encodePrompt(tokenizer, prompt, params.chat));
+  const prompts = requests.map(({ prompt }) => encodePrompt(tokenizer, prompt, params.chat));
   const adapters = [];
-  for (const path of params.adapters)
-    adapters.push(await loadAdapter(path, model, { acceptsBaseChange: true }));
+  for (const path of folders) adapters.push(await loadAdapter(path, model, { acceptsBaseChange: true }));
   for (const message of new Set(adapters.flatMap(({ warnings }) => warnings)))
     host.emit({ type: 'warning', message, time: time() });
 
@@ -49,14 +60,9 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
   const runtime = openDevice(params);
   try {
     const weights = BaseWeights.of(runtime, checkpoint, model, precision, calledQuantization(params));
-    const fitted = [];
-    for (const adapter of adapters) {
-      const { adapter: fit, baseChanged } = await fittedAdapter(adapter, { runtime, model, weights });
-      if (baseChanged && adapters.length > 1) throw needsOwnBase(adapter.folder);
-      fitted.push(fit);
-    }
+    const alone = requests.every((request) => request.adapters.length === 1) && folders.length === 1;
+    const fitted = await fittedAdapters(adapters, { runtime, model, weights, alone });
     const generator = new Generator({ runtime, model, weights });
-    await generator.setAdapters(fitted);
     const streams = prompts.map((ids) => {
       const stream = tokenizer.stream();
       for (const id of ids.slice(-promptContext)) stream.push(id);
@@ -68,8 +74,15 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
       texts[prompt] += text;
       host.emit({ type: 'token', prompt, text });
     };
-    const continuations = await generator.generate(
-      prompts,
+    const continuations = await generateRequests(
+      generator,
+      requests.map((request, i) => ({
+        prompt: prompts[i]!,
+        selection: request.adapters.map(({ folder, weight }) => ({
+          adapter: fitted[folders.indexOf(folder)]!,
+          weight,
+        })),
+      })),
       {
         maxNewTokens: params.maxNewTokens,
         temperature: params.temperature,
@@ -83,7 +96,14 @@ export async function generate(params: GenerateParams, host: EngineHost): Promis
     );
     const completions = continuations.map(({ ids, finishReason }, i): Completion => {
       if (ids.length > 0) write(i, streams[i]!.end());
-      return { prompt: params.prompts[i]!, text: texts[i]!, tokens: ids.length, finishReason };
+      const { prompt, own, adapters: chosen } = requests[i]!;
+      return {
+        prompt,
+        ...(own ? { adapters: chosen } : {}),
+        text: texts[i]!,
+        tokens: ids.length,
+        finishReason,
+      };
     });
     return { completions };
   } finally {
@@ -120,7 +140,7 @@ export function encodePrompt(
 }
 
 /** Raises one RecipeError with every setting that is out of its range. */
-export function checkSampling(params: SamplingParams & { prompts: readonly string[] }): void {
+export function checkSampling(params: SamplingParams & { prompts: readonly unknown[] }): void {
   const problems: Problem[] = [];
   const check = (ok: boolean, where: string, value: unknown, expected: string): void => {
     if (!ok)
@@ -145,10 +165,10 @@ export function checkSampling(params: SamplingParams & { prompts: readonly strin
   );
 }
 
-function needsOwnBase(folder: string): AdapterError {
+function otherPositions(folders: readonly string[]): AdapterError {
   return new AdapterError({
     code: 'adapters-conflict',
-    message: `${folder} belongs to the 4-bit values of the base (LoftQ), to which no other adapter can be added.`,
-    remedy: 'Give this adapter alone.',
+    message: `${folders.join(', ')} stretched the positions of the base in training, and a prompt without an adapter needs them as they were.`,
+    remedy: 'Continue the prompts without an adapter in a call of their own.',
   });
 }

@@ -22,7 +22,7 @@ export interface GenerationGraphOptions {
   /** Base weights in four bits. Default: none. */
   packed?: PackedWeights;
   /** Adapter slots, or a method in its own form; `trained` adds its tensors to the graph's inputs. */
-  adapters?: { plan: AdapterPlan; trained: (b: GraphBuilder) => ReadonlyMap<string, Value> };
+  adapters?: { plan: AdapterPlan; trained: (b: GraphBuilder, rows: number) => ReadonlyMap<string, Value> };
 }
 
 export interface GenerationGraph {
@@ -45,7 +45,11 @@ export function generationGraph(o: GenerationGraphOptions): GenerationGraph {
   const positions = b.input('positions', 'int64', [rows, length]);
   const last = b.input('last', 'int32', [rows]);
   const attention = new CachedAttention(b, { rows, length, capacity, last });
-  const adapters = o.adapters && { plan: o.adapters.plan, trained: o.adapters.trained(b), training: false };
+  const adapters = o.adapters && {
+    plan: o.adapters.plan,
+    trained: o.adapters.trained(b, rows),
+    training: false,
+  };
   const f = new ForwardPass(
     b,
     model,

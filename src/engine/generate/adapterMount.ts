@@ -3,7 +3,7 @@
 import type { LoadedAdapter } from '../adapters/loaded';
 import type { GenerationGraphOptions } from '../compile/generationGraph';
 import { slabViews } from '../compile/slabs';
-import { AdapterError, invariant } from '../errors';
+import { invariant } from '../errors';
 import type { BaseWeights } from '../execution/baseWeights';
 import { type Parameters, uploadParameters } from '../execution/evaluator';
 import type { Model } from '../models/architecture';
@@ -15,6 +15,7 @@ import {
   hasForm,
   noSlots,
   replacedInput,
+  rowSlotValues,
   type SlotLayout,
   type SlotValues,
   slotPlan,
@@ -45,32 +46,38 @@ export class AdapterMount {
   }
 
   /**
-   * Puts these adapters, added together, in place of those before; none for the base model. Returns true where graphs
-   * built before cannot carry them. `strength` is a factor on every update. Throws AdapterError for adapters that cannot be combined.
+   * Puts these adapters, added together by their weights, in place of those before; none for the base model. Returns true
+   * where graphs built before cannot carry them. Throws AdapterError for adapters that cannot be combined.
    */
-  put(adapters: readonly LoadedAdapter[], strength = 1): boolean {
+  put(adapters: readonly LoadedAdapter[], weights: readonly number[] = adapters.map(() => 1)): boolean {
     invariant(!this.live, 'a generator of a training run has the adapter of the run');
-    const formless = adapters.find((adapter) => !hasForm(adapter));
-    if (formless && adapters.length > 1) {
-      throw new AdapterError({
-        code: 'adapters-conflict',
-        message: `${formless.folder} (${formless.plan.variant.id}) has no LoRA form, so that other adapters cannot be added to it.`,
-        remedy: 'Give this adapter alone.',
-      });
-    }
-    if (formless && strength !== 1) {
-      throw new AdapterError({
-        code: 'adapter-strength-fixed',
-        message: `${formless.folder} (${formless.plan.variant.id}) has no LoRA form, so that its strength cannot be changed.`,
-        remedy: 'Use it with strength 1.',
-      });
-    }
-    if (formless) {
+    const acting = adapters.filter((_, i) => weights[i] !== 0);
+    const [first] = acting;
+    if (first && !hasForm(first) && acting.length === 1 && weights[adapters.indexOf(first)] === 1) {
       this.#releaseNative();
-      this.#native = uploadParameters(this.runtime, formless.plan, formless.values);
+      this.#native = uploadParameters(this.runtime, first.plan, first.values);
       return true;
     }
-    const values = slotValues(adapters, strength);
+    return this.#place(
+      slotValues(
+        acting,
+        weights.filter((weight) => weight !== 0),
+      ),
+    );
+  }
+
+  /** Puts adapters in place of those before, of which every row takes what its weights say; all of them `servesRows`. */
+  offer(adapters: readonly LoadedAdapter[]): boolean {
+    invariant(!this.live, 'a generator of a training run has the adapter of the run');
+    return this.#place(rowSlotValues(adapters));
+  }
+
+  /** How many adapters each row weighs; 0 where all rows have the same. */
+  get choices(): number {
+    return this.#native ? 0 : this.#layout.choices;
+  }
+
+  #place(values: SlotValues): boolean {
     const layout = grown(this.#layout, values);
     const rebuild = layout !== this.#layout || this.#native !== undefined;
     this.#releaseNative();
@@ -120,7 +127,8 @@ export class AdapterMount {
     for (const [path, slot] of this.#layout.sites) {
       const form = values.forms.get(path);
       if (!form && !this.#filled.has(path)) continue;
-      for (const [name, data] of factorData(slot, form)) this.runtime.write(this.#factors.get(name)!, data);
+      for (const [name, data] of factorData(slot, form, this.#layout.choices))
+        this.runtime.write(this.#factors.get(name)!, data);
       if (form) this.#filled.add(path);
       else this.#filled.delete(path);
     }

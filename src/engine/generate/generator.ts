@@ -15,6 +15,8 @@ export interface GenerationOptions extends SamplingOptions {
   seed: number;
   /** Prompts that run together. Default 8. */
   batchSize?: number;
+  /** By prompt: the weight of every adapter that is offered, 0 for none of it. */
+  choices?: readonly (readonly number[])[];
   /** Asked between tokens. */
   cancelled?: () => boolean;
 }
@@ -36,6 +38,7 @@ interface Row {
   /** Most new tokens. */
   limit: number;
   random: Random;
+  choice?: readonly number[];
   finished?: Continuation['finishReason'];
 }
 
@@ -52,16 +55,21 @@ export class Generator {
   }
 
   /**
-   * Puts adapters, added together, in place of those before; none for the base model. Returns whether graphs have to be
-   * built again, as for modules or ranks that no adapter had before. Not while `generate` runs.
+   * Puts adapters, added together by their weights (1), in place of those before; none for the base model. Returns whether
+   * graphs have to be built again, as for modules or ranks that no adapter had before. Not while `generate` runs.
    */
-  setAdapters(adapters: readonly LoadedAdapter[], strength = 1): Promise<boolean> {
-    return this.#stepper.setAdapters(adapters, strength);
+  setAdapters(adapters: readonly LoadedAdapter[], weights?: readonly number[]): Promise<boolean> {
+    return this.#stepper.setAdapters(adapters, weights);
+  }
+
+  /** Puts adapters in place of which every prompt takes what `GenerationOptions.choices` says; all of them `servesRows`. */
+  offerAdapters(adapters: readonly LoadedAdapter[]): Promise<boolean> {
+    return this.#stepper.offerAdapters(adapters);
   }
 
   /**
    * Continues each prompt; results are in the prompts' order. What a row draws depends on the seed, its prompt and how
-   * often that prompt stood before it, not on the batch. Throws one RunError that
+   * often that prompt stood before it with the same adapters, not on the batch. Throws one RunError that
    * lists every prompt that cannot be continued.
    */
   async generate(
@@ -87,11 +95,21 @@ export class Generator {
     const known = new Map<string, number>();
     return prompts.map((prompt, index): Row => {
       const key = prompt.join(',');
-      const before = known.get(key) ?? 0;
-      known.set(key, before + 1);
+      const choice = options.choices?.[index];
+      const chosen = `${key} ${choice?.join(',')}`;
+      const before = known.get(chosen) ?? 0;
+      known.set(chosen, before + 1);
       const limit = Math.min(options.maxNewTokens, this.#positions - prompt.length);
       const random = new Random(options.seed, 'generation', key, before);
-      return { index, prompt, ids: [], limit, random, ...(limit > 0 ? {} : { finished: 'length' }) };
+      return {
+        index,
+        prompt,
+        ids: [],
+        limit,
+        random,
+        ...(choice && { choice }),
+        ...(limit > 0 ? {} : { finished: 'length' }),
+      };
     });
   }
 
@@ -137,6 +155,7 @@ export class Generator {
           rows.map(({ prompt }) => prompt),
           longest,
           this.#positions,
+          options.choices && rows.map(({ choice }) => choice!),
         ));
       }
       const vocabulary = logits.length / rows.length;

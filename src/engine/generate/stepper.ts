@@ -2,6 +2,7 @@
 // programs and the key/value buffers; it knows no sampling and no text.
 import type { LoadedAdapter } from '../adapters/loaded';
 import { generationGraph } from '../compile/generationGraph';
+import { invariant } from '../errors';
 import type { BaseWeights } from '../execution/baseWeights';
 import type { Parameters } from '../execution/evaluator';
 import { loadBase, Program } from '../execution/program';
@@ -9,6 +10,7 @@ import type { Model } from '../models/architecture';
 import type { Rotary } from '../models/rotary';
 import type { DeviceTensor, Runtime } from '../session';
 import { AdapterMount } from './adapterMount';
+import { rowWeights } from './slots';
 
 export interface StepperOptions {
   runtime: Runtime;
@@ -46,9 +48,18 @@ export class Stepper {
     this.#mount = new AdapterMount(o.runtime, o.model, o.weights, o.live);
   }
 
-  /** Swaps adapters; returns true where graphs have to be built again. Not while a batch runs. */
-  async setAdapters(adapters: readonly LoadedAdapter[], strength = 1): Promise<boolean> {
-    if (this.#mount.put(adapters, strength)) {
+  /** Swaps adapters, each times its weight (1); returns true where graphs have to be built again. Not while a batch runs. */
+  async setAdapters(adapters: readonly LoadedAdapter[], weights?: readonly number[]): Promise<boolean> {
+    return this.#swapped(this.#mount.put(adapters, weights));
+  }
+
+  /** The same for adapters of which each row of a batch takes its own. */
+  async offerAdapters(adapters: readonly LoadedAdapter[]): Promise<boolean> {
+    return this.#swapped(this.#mount.offer(adapters));
+  }
+
+  async #swapped(rebuild: boolean): Promise<boolean> {
+    if (rebuild) {
       this.#releaseGroups();
       return true;
     }
@@ -62,12 +73,13 @@ export class Stepper {
 
   /**
    * Runs the prompts. `positions` is how many the longest row will have at the end, at most `limit`. Returns the logits
-   * of each row's next token, [B, V], and the batch to go on with.
+   * of each row's next token, [B, V], and the batch to go on with. `choices` are each row's weights of the adapters offered.
    */
   async begin(
     prompts: readonly (readonly number[])[],
     positions: number,
     limit: number,
+    choices?: readonly (readonly number[])[],
   ): Promise<{ batch: Batch; logits: Float32Array }> {
     const rows = prompts.length;
     const longest = Math.max(...prompts.map((prompt) => prompt.length));
@@ -75,6 +87,7 @@ export class Stepper {
     const length = Math.min(bucket(longest, smallestPrompt), capacity);
     const group = this.#group(rows, capacity);
     const { program, fedRotary } = await this.#program(group, length);
+    const weights = this.#rowWeights(rows, choices);
 
     const ids = new BigInt64Array(rows * length);
     const places = BigInt64Array.from(ids, (_, i) => BigInt(i % length));
@@ -89,6 +102,7 @@ export class Stepper {
       'last_row',
       BigInt64Array.from(prompts, (prompt, row) => BigInt(row * length + prompt.length - 1)),
     );
+    if (weights) program.feed(rowWeights, weights);
     if (fedRotary) {
       feedRotary(
         program,
@@ -100,9 +114,25 @@ export class Stepper {
     await program.run();
     const batch = new Batch(
       prompts.map((prompt) => prompt.length),
-      () => this.#program(group, 1),
+      async () => {
+        const built = await this.#program(group, 1);
+        if (weights) built.program.feed(rowWeights, weights);
+        return built;
+      },
     );
     return { batch, logits: program.read('logits') as Float32Array };
+  }
+
+  /** [rows, K] for the adapters that are offered; undefined where none are. */
+  #rowWeights(rows: number, choices: readonly (readonly number[])[] | undefined): Float32Array | undefined {
+    const count = this.#mount.choices;
+    invariant(count > 0 || choices === undefined, 'rows choose among adapters that are offered');
+    if (count === 0) return undefined;
+    const weights = new Float32Array(rows * count);
+    choices?.forEach((own, row) => {
+      weights.set(own, row * count);
+    });
+    return weights;
   }
 
   release(): void {

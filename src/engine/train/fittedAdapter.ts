@@ -11,6 +11,9 @@ import { prepareStart } from './start';
 /** Where PEFT repeats the start when it loads a file. */
 const repeated = ['pissa', 'olora', 'loftq'];
 
+/** Whether an adapter needs another base in place of the checkpoint's (LoftQ). */
+export const changesBase = ({ plan }: LoadedAdapter): boolean => plan.settings.init_lora_weights === 'loftq';
+
 /**
  * @param o.weights are changed for LoftQ alone.
  * @returns whether they were, and the adapter that fits them.
@@ -22,7 +25,7 @@ export async function fittedAdapter(
   const { plan, values } = adapter;
   const init = plan.settings.init_lora_weights;
   if (!repeated.includes(String(init))) return { adapter, baseChanged: false };
-  const keepsBase = init !== 'loftq';
+  const keepsBase = !changesBase(adapter);
   const start = await prepareStart({
     ...o,
     weights: keepsBase ? withoutChange(o.weights) : o.weights,

@@ -60,7 +60,10 @@ export const adapterCommands: Readonly<Record<string, Command>> = {
     for (const folder of [null, adapter.folder]) {
       const name = folder === null ? vscode.l10n.t('base') : adapter.name;
       const title = vscode.l10n.t('Evaluating {0}', name);
-      const result = await services.calls.callWithProgress(title, 'evaluate', { ...common, adapter: folder });
+      const result = await services.calls.callWithProgress(title, 'evaluate', {
+        ...common,
+        adapters: folder === null ? [] : [folder],
+      });
       rows.push(
         `${name}: loss ${result.loss.toFixed(4)}, perplexity ${result.perplexity.toFixed(3)}, ${result.tokens} tokens`,
       );

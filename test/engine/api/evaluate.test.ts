@@ -3,13 +3,14 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { compose } from '../../../src/engine/api/compose';
 import { evaluate } from '../../../src/engine/api/evaluate';
 import { openCheckpoint } from '../../../src/engine/checkpoint/folder';
 import { loadTokenizer, prepareData } from '../../../src/engine/data';
-import { AdapterError, DataError } from '../../../src/engine/errors';
+import { AdapterError, DataError, RecipeError } from '../../../src/engine/errors';
 import { modelFromConfig } from '../../../src/engine/models/registry';
 import { openRuntime } from '../../../src/engine/session';
-import type { EngineHost, EvaluateParams, TrainerEvent } from '../../../src/protocol/trainer';
+import type { AdapterChoice, EngineHost, EvaluateParams, TrainerEvent } from '../../../src/protocol/trainer';
 import { logitsOf } from '../../contracts/adapterGoldens';
 import { writeRandomAdapter } from '../../contracts/randomAdapter';
 import { fails, scratch } from '../files/scratch';
@@ -40,7 +41,7 @@ test('loss is the mean −log p over completions, with and without an adapter, w
   await writeRandomAdapter(adapter, model, {}, 0.5);
   const params: EvaluateParams = {
     model: folder,
-    adapter: null,
+    adapters: [],
     data,
     maxLength: null,
     batchSize: 2,
@@ -53,7 +54,10 @@ test('loss is the mean −log p over completions, with and without an adapter, w
     const wanted = await lossFromLogits(folder, data, used ?? undefined);
     for (const batchSize of [1, 2, 8]) {
       const events: TrainerEvent[] = [];
-      const result = await evaluate({ ...params, adapter: used, batchSize }, hostOf(events));
+      const result = await evaluate(
+        { ...params, adapters: used === null ? [] : [used], batchSize },
+        hostOf(events),
+      );
       assert.ok(Math.abs(result.loss - wanted.loss) < 1e-5, `${result.loss} against ${wanted.loss}`);
       assert.equal(result.tokens, wanted.tokens);
       assert.ok(Math.abs(result.perplexity - Math.exp(result.loss)) < 1e-9);
@@ -68,10 +72,62 @@ test('loss is the mean −log p over completions, with and without an adapter, w
     code: 'dataset-missing',
     says: ['none.jsonl'],
   });
-  await fails(() => evaluate({ ...params, adapter: join(folder, 'nothing') }, hostOf()), {
+  await fails(() => evaluate({ ...params, adapters: [join(folder, 'nothing')] }, hostOf()), {
     class: AdapterError,
     code: 'adapter-missing',
     says: ['nothing'],
+  });
+});
+
+test('several adapters are the sum of their weighted updates; what has no LoRA form acts alone', async (t) => {
+  const folder = await scratch(t);
+  await writeTinyModel(folder);
+  const data = join(folder, 'rows.jsonl');
+  writeFileSync(data, rows.map((row) => JSON.stringify(row)).join('\n'));
+  const model = modelFromConfig((await openCheckpoint(folder)).config);
+  const [one, two, dora, both] = ['one', 'two', 'dora', 'both'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ];
+  await writeRandomAdapter(one, model, { use_rslora: true }, 0.3);
+  await writeRandomAdapter(two, model, { target_modules: ['q_proj', 'up_proj'], r: 3, lora_alpha: 5 }, 0.4);
+  await writeRandomAdapter(dora, model, { adapter: 'dora' }, 0.5);
+  const device = { device: 'cpu', threads: 1 };
+  const loss = async (...adapters: AdapterChoice[]): Promise<number> => {
+    const asked = { model: folder, adapters, data, maxLength: null, batchSize: 2, ...device };
+    return (await evaluate(asked, hostOf())).loss;
+  };
+  // The sum as one file, by the exact combination.
+  const weights = [
+    { folder: one, weight: 0.75 },
+    { folder: two, weight: -1.5 },
+  ];
+  const options = { rank: null, density: 1, majoritySign: 'total', seed: 0, scaledTwice: false } as const;
+  await compose(
+    { model: folder, adapters: weights, type: 'cat', out: both, ...options, ...device },
+    hostOf(),
+  );
+  const sum = await loss(...weights);
+  assert.ok(Math.abs(sum - (await loss(both))) < 1e-5, 'the weighted sum');
+  assert.ok(Math.abs(sum - (await loss(one, two))) > 1e-3, 'weights act');
+  assert.equal(await loss({ folder: one, weight: 0 }, two), await loss(two), 'weight 0 leaves out');
+  const twice = await loss(one, one);
+  assert.ok(Math.abs(twice - (await loss({ folder: one, weight: 2 }))) < 1e-5, 'twice');
+
+  assert.ok(Number.isFinite(await loss(dora)), 'alone it acts by its own graph');
+  for (const choices of [[dora, one], [{ folder: dora, weight: 0.5 }]]) {
+    await fails(() => loss(...choices), {
+      class: AdapterError,
+      code: 'adapters-conflict',
+      says: [dora, 'is a dora adapter with no LoRA form', 'depends on the base weights'],
+    });
+  }
+  await fails(() => loss({ folder: one, weight: Number.NaN }, { folder: two, weight: Infinity }), {
+    class: RecipeError,
+    code: 'adapter-weight-invalid',
+    says: [one, two, 'NaN', 'Infinity'],
   });
 });
 

@@ -6,6 +6,11 @@ import { loadAdapter } from '../../../src/engine/adapters/loaded';
 import { openCheckpoint } from '../../../src/engine/checkpoint/folder';
 import { BaseWeights } from '../../../src/engine/execution/baseWeights';
 import { type GenerationOptions, Generator } from '../../../src/engine/generate/generator';
+import {
+  type GenerationRequest,
+  generateRequests,
+  type Selection,
+} from '../../../src/engine/generate/requests';
 import { modelFromConfig } from '../../../src/engine/models/registry';
 import { openRuntime } from '../../../src/engine/session';
 
@@ -135,6 +140,57 @@ test('adapters are swapped under open graphs', async () => {
   assert.deepEqual(await generator.generate(prompts, greedy), base);
   generator.release();
 });
+
+for (const [base, names, alone] of [
+  ['llama-plain', ['llama-qv', 'llama-embedding'], 'llama-modules-to-save-head'],
+  ['llama-biases', ['llama-lora-bias'], 'llama-bias-all'],
+  ['llama-plain', ['llama-qv', 'llama-rank-above-width'], 'llama-dora'],
+  ['gpt2', ['gpt2-c-attn', 'gpt2-wte', 'gpt2-c-proj-flag-wrong'], 'gpt2-bias-all'],
+] as const) {
+  test(`${base}, ${alone} beside ${names.join(', ')}: requests with adapters of their own write what each writes alone`, async () => {
+    const { generator, model } = await opened(base);
+    const load = (name: string) => loadAdapter(join('test/goldens/adapters', name, 'adapter'), model);
+    const adapters = await Promise.all(names.map(load));
+    const selections: Selection[] = [
+      [{ adapter: adapters[0]!, weight: 1 }],
+      [],
+      ...adapters.slice(1).map((adapter) => [{ adapter, weight: 1 }]),
+      [
+        { adapter: adapters[0]!, weight: 0.5 },
+        { adapter: adapters.at(-1)!, weight: -1.5 },
+      ],
+    ];
+    // The same prompts under every selection: what differs comes from adapters alone.
+    const requests = selections.flatMap((selection) =>
+      prompts.slice(0, 3).map((prompt) => ({ prompt, selection })),
+    );
+    const together = async (given: readonly GenerationRequest[], options: GenerationOptions) => {
+      const streamed: number[][] = given.map(() => []);
+      const results = await generateRequests(generator, given, options, (i, id) => streamed[i]!.push(id));
+      assert.deepEqual(
+        results.map(({ ids }) => ids),
+        streamed,
+      );
+      return results;
+    };
+    for (const options of [greedy, { ...greedy, temperature: 1, topK: 40, seed: 5 }]) {
+      const mixed = await together(requests, options);
+      for (const [i, request] of requests.entries())
+        assert.deepEqual(await generateRequests(generator, [request], options), [mixed[i]], `request ${i}`);
+      const texts = new Set(
+        selections.map((_, i) => JSON.stringify(mixed.slice(3 * i, 3 * i + 3).map(({ ids }) => ids))),
+      );
+      assert.equal(texts.size, selections.length, 'every selection writes a text of its own');
+    }
+    // What lies in no factors is every row's: such adapters take turns.
+    const whole = [{ adapter: await load(alone), weight: 1 }];
+    const withWhole = [requests[0]!, { prompt: prompts[0]!, selection: whole }, requests[3]!];
+    const mixed = await together(withWhole, greedy);
+    for (const [i, request] of withWhole.entries())
+      assert.deepEqual(await generateRequests(generator, [request], greedy), [mixed[i]]);
+    generator.release();
+  });
+}
 
 test('releasing gives all device memory back', async () => {
   const { generator, model, weights } = await opened('llama-plain');

@@ -78,8 +78,8 @@ test('the preset trains norms and embeddings, and the base config goes along', a
 
   const params = { model: join(folder, 'base'), device: 'cpu' as const, threads: 1 };
   const measured = { ...params, data: join(folder, 'eval.jsonl'), maxLength: 40, batchSize: 2 };
-  const long = await evaluate({ ...measured, adapter: result.adapter }, quiet);
-  const short = await evaluate({ ...measured, adapter: null }, quiet);
+  const long = await evaluate({ ...measured, adapters: [result.adapter] }, quiet);
+  const short = await evaluate({ ...measured, adapters: [] }, quiet);
   assert.ok(long.tokens > short.tokens, 'the base alone reads 16 positions');
 
   const sampling = { maxNewTokens: 24, temperature: 0, topP: 1, topK: 0, seed: 1 };
@@ -93,7 +93,7 @@ test('the preset trains norms and embeddings, and the base config goes along', a
   await merge({ ...params, adapter: result.adapter, out }, quiet);
   const merged = await openCheckpoint(out);
   assert.equal(modelFromConfig(merged.config).maxPositions, 48);
-  const whole = await evaluate({ ...measured, model: out, adapter: null }, quiet);
+  const whole = await evaluate({ ...measured, model: out, adapters: [] }, quiet);
   assert.equal(whole.tokens, long.tokens);
   assert.ok(Math.abs(whole.loss - long.loss) < 1e-5, `merged ${whole.loss}, with the adapter ${long.loss}`);
 

@@ -33,7 +33,7 @@ test('QLoRA trains, resumes bit for bit, is evaluated and merged on the same bas
   const params = { model: join(folder, 'base'), adapter: whole.adapter, device: 'cpu', threads: 1 } as const;
   const data = { data: join(folder, 'eval.jsonl'), maxLength: 64, batchSize: 2 };
   const fourBit = { loadIn4bit: true, doubleQuant: true } as const;
-  const measured = await evaluate({ ...params, ...data, ...fourBit }, new TestHost());
+  const measured = await evaluate({ ...params, adapters: [whole.adapter], ...data, ...fourBit }, new TestHost());
   // Evaluation spares the prompts here and there alike, but pads otherwise.
   assert.ok(Math.abs(measured.loss - whole.evalLoss!) < 1e-4, `${measured.loss}, ${whole.evalLoss}`);
 
@@ -48,7 +48,7 @@ test('QLoRA trains, resumes bit for bit, is evaluated and merged on the same bas
         event.type === 'warning' && /base in 4 bits, which are written out whole/.test(event.message),
     ),
   );
-  const after = await evaluate({ ...params, ...data, model: out, adapter: null }, new TestHost());
+  const after = await evaluate({ ...params, ...data, model: out, adapters: [] }, new TestHost());
   assert.ok(Math.abs(after.loss - measured.loss) < 1e-4, `merged ${after.loss}, unmerged ${measured.loss}`);
 });
 

@@ -72,7 +72,7 @@ for (const [name, settings] of residual) {
     const again = await evaluate(
       {
         model: join(work.folder, 'base'),
-        adapter: result.adapter,
+        adapters: [result.adapter],
         data: join(work.folder, 'eval.jsonl'),
         maxLength: 64,
         batchSize: 2,
@@ -186,7 +186,7 @@ for (const settings of [
     const device = { device: 'cpu', threads: 1 };
     const data = { data: join(work.folder, 'eval.jsonl'), maxLength: 64, batchSize: 2 };
     const again = await evaluate(
-      { model: base, adapter: result.adapter, ...data, ...device },
+      { model: base, adapters: [result.adapter], ...data, ...device },
       new TestHost(),
     );
     assert.ok(Math.abs(again.loss - result.evalLoss!) < 1e-4, `${again.loss}, in the run ${result.evalLoss}`);
