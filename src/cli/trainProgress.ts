@@ -84,9 +84,10 @@ export class TrainProgress {
         if (event.reason === 'early-stopping')
           this.line(`Stopped early at step ${event.step}: no better evaluation loss.`);
         break;
+      case 'device':
       case 'failed':
       case 'token':
-        // The reply of the call carries the failure.
+        // The reply of the call carries the failure; the device's use is for those who watch.
         break;
     }
   }

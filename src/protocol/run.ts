@@ -104,6 +104,19 @@ export type RunEventBody =
     }
   /** float16: the step's gradient overflowed, and nothing moved. `lossScale` is the one from now on. */
   | { type: 'step-skipped'; step: number; lossScale: number }
+  /** What the run's CUDA device holds and does, all programs on it together; told while that changes. */
+  | {
+      type: 'device';
+      step: number;
+      /** For example `cuda:0`. */
+      device: string;
+      name: string;
+      /** Null where the driver does not tell. */
+      memoryUsedBytes: number | null;
+      memoryTotalBytes: number | null;
+      /** 0…1: share of the time in which a kernel ran. */
+      utilization: number | null;
+    }
   | { type: 'sample'; step: number; prompt: string; text: string }
   | { type: 'checkpoint'; step: number; path: string; reason: CheckpointReason }
   | { type: 'finished'; step: number; reason: 'complete' | 'early-stopping'; result: TrainResult }

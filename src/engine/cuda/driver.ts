@@ -66,7 +66,7 @@ function mebibytes(text: string): number | null {
 }
 
 /** nvidia-smi where the driver's installers put it; on Windows never one from the current folder. */
-function nvidiaSmi(machine: Machine): string | undefined {
+export function nvidiaSmi(machine: Pick<Machine, 'platform' | 'env' | 'exists'>): string | undefined {
   if (machine.platform !== 'win32') return 'nvidia-smi';
   const system = win32.join(machine.env.SystemRoot ?? 'C:\\Windows', 'System32', 'nvidia-smi.exe');
   return machine.exists(system) ? system : undefined;

@@ -1,7 +1,6 @@
 // How much memory a run could take on a device now.
-import { execFile } from 'node:child_process';
 import { freemem } from 'node:os';
-import { promisify } from 'node:util';
+import { cudaDevice, readDeviceUse } from '../cuda/deviceUse';
 import { SessionError } from '../errors';
 import type { DeviceChoice } from '../session';
 
@@ -17,19 +16,14 @@ export async function availableMemory(device: DeviceChoice): Promise<number> {
   return within > 0 ? Math.min(within, freemem()) : freemem();
 }
 
-async function cudaMemory(index: number): Promise<number> {
-  const query = ['--query-gpu=memory.free', '--format=csv,noheader,nounits', '-i', String(index)];
-  try {
-    const { stdout } = await promisify(execFile)('nvidia-smi', query, { timeout: 10_000 });
-    const mebibytes = Number(stdout.trim());
-    if (Number.isFinite(mebibytes) && stdout.trim() !== '') return mebibytes * 2 ** 20;
-    throw new Error(`nvidia-smi said ${JSON.stringify(stdout.slice(0, 80))}`);
-  } catch (cause) {
-    throw new SessionError({
-      code: 'device-memory-unknown',
-      message: `The free memory of cuda:${index} cannot be read with nvidia-smi.`,
-      remedy: 'Check the NVIDIA driver with doctor, or estimate for device: cpu.',
-      cause,
-    });
-  }
+async function cudaMemory(number: number): Promise<number> {
+  const device = cudaDevice(await readDeviceUse(), number);
+  if (device !== undefined && device.memoryFreeBytes !== null) return device.memoryFreeBytes;
+  throw new SessionError({
+    code: 'device-memory-unknown',
+    message: device?.split
+      ? `cuda:${number} is a part of a split device (MIG), whose free memory nvidia-smi does not tell.`
+      : `The free memory of cuda:${number} cannot be read with nvidia-smi.`,
+    remedy: 'Check the NVIDIA driver with doctor, or estimate for device: cpu.',
+  });
 }

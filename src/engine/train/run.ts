@@ -19,6 +19,7 @@ import type { Precision } from '../graph/precision';
 import { attentionOf } from '../models/attentions';
 import { learningRateAt } from '../optim/schedule';
 import { formatRecipe } from '../recipe/format';
+import { DeviceWatch } from '../run/deviceWatch';
 import { RunRecorder } from '../run/recorder';
 import { RunFolder } from '../run/runFolder';
 import type { Runtime } from '../session';
@@ -134,6 +135,7 @@ class Run {
     const watch = setInterval(() => {
       if (this.host.cancelRequested) this.#trainer.cancel();
     }, 50);
+    let device: DeviceWatch | undefined;
     try {
       const resumedFromStep = from ? this.#progress.step : null;
       const facts = planFacts(recipe, this.inputs, this.precision, {
@@ -144,6 +146,7 @@ class Run {
       this.#recorder.emit({ type: 'run-started', run, pid: process.pid, plan: facts, resumedFromStep });
       for (const event of openingRemarks(recipe, this.inputs, [...notes, ...startNotes], warnings))
         this.#recorder.emit(event);
+      device = this.#watchDevice();
       return await this.#loop();
     } catch (error) {
       if (error instanceof SessionError && error.code === 'run-cancelled') return this.#cancelled();
@@ -151,6 +154,7 @@ class Run {
       throw error;
     } finally {
       clearInterval(watch);
+      device?.stop();
       this.#recorder.close();
       this.#samples?.release();
       this.#trainer.release();
@@ -260,6 +264,16 @@ class Run {
       },
       (event) => this.host.emit(event),
     );
+  }
+
+  /** Tells of the device's memory and use; undefined where the run computes on none that tells. */
+  #watchDevice(): DeviceWatch | undefined {
+    const { kind, index = 0 } = chooseDevice(this.recipe.device);
+    if (kind !== 'cuda') return undefined;
+    return new DeviceWatch({
+      index,
+      tell: (sample) => this.#recorder.emit({ type: 'device', step: this.#progress.step, ...sample }),
+    });
   }
 
   async #loop(): Promise<TrainResult> {
