@@ -4,13 +4,13 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { loraConfig } from '../../../src/engine/adapters/peftConfig';
+import { type LoraConfig, loraConfig } from '../../../src/engine/adapters/peftConfig';
 import { writeAdapterFolder } from '../../../src/engine/adapters/peftFile';
 import { tensorName } from '../../../src/engine/adapters/peftNames';
 import { closeSession, openSession, say } from '../../../src/engine/api/conversations';
 import { generate } from '../../../src/engine/api/generate';
 import { Random } from '../../../src/engine/random';
-import type { EngineHost, SayParams, TrainerEvent } from '../../../src/protocol/trainer';
+import type { AdapterChoice, EngineHost, SayParams, TrainerEvent } from '../../../src/protocol/trainer';
 import { tinyConfig, writeTinyModel } from './tinyModel';
 
 let model = '';
@@ -26,12 +26,25 @@ before(async () => {
   const width = tinyConfig.hidden_size;
   const values = (n: number) => Float32Array.from({ length: n }, () => random.normal());
   const paths = [0, 1].map((layer) => `model.layers.${layer}.self_attn.q_proj`);
-  await writeAdapterFolder(adapter, {
-    config: loraConfig({ r: 2, lora_alpha: 8, target_modules: ['q_proj'], base_model_name_or_path: model }),
-    tensors: paths.flatMap((path) => [
-      { name: tensorName(path, 'lora_A.weight'), shape: [2, width], data: values(2 * width) },
-      { name: tensorName(path, 'lora_B.weight'), shape: [width, 2], data: values(2 * width) },
-    ]),
+  const write = (folder: string, change: Partial<LoraConfig> = {}) =>
+    writeAdapterFolder(folder, {
+      config: loraConfig({
+        r: 2,
+        lora_alpha: 8,
+        target_modules: ['q_proj'],
+        base_model_name_or_path: model,
+        ...change,
+      }),
+      tensors: paths.flatMap((path) => [
+        { name: tensorName(path, 'lora_A.weight'), shape: [2, width], data: values(2 * width) },
+        { name: tensorName(path, 'lora_B.weight'), shape: [width, 2], data: values(2 * width) },
+      ]),
+    });
+  await write(adapter);
+  await write(join(scratch, 'pissa'), { init_lora_weights: 'pissa' });
+  await write(join(scratch, 'loftq'), {
+    init_lora_weights: 'loftq',
+    loftq_config: { loftq_bits: 4, loftq_iter: 1 },
   });
 });
 after(async () => {
@@ -64,12 +77,18 @@ async function saying(change: Partial<SayParams> = {}, cancelAfter?: number) {
 }
 
 test('base, adapter and base again give what single calls give', async () => {
-  const single = async (adapters: string[]): Promise<string> => {
+  const single = async (adapters: AdapterChoice[]): Promise<string> => {
     const params = { model, adapters, prompts: ['Hello'], chat: false, ...sampling, ...device };
     return (await generate(params, recording().host)).completions[0]!.text;
   };
+  const [pissa, loftq] = [join(scratch, 'pissa'), join(scratch, 'loftq')];
   const [base, adapted] = [await single([]), await single([adapter])];
-  assert.notEqual(base, adapted);
+  const sum = [
+    { folder: adapter, weight: 0.5 },
+    { folder: pissa, weight: -0.5 },
+  ];
+  const [own, quantised, both] = [await single([pissa]), await single([loftq]), await single(sum)];
+  assert.equal(new Set([base, adapted, own, quantised, both]).size, 5, 'five different texts');
   // A process computes with one runtime: single calls come before.
   opened = (await openSession({ model, ...device }, recording().host)).session;
   for (const [adapters, text] of [
@@ -77,11 +96,22 @@ test('base, adapter and base again give what single calls give', async () => {
     [[adapter], adapted],
     [[], base],
     [[adapter], adapted],
+    [[pissa], own],
+    [[loftq], quantised],
+    [[], base],
+    [[loftq], quantised],
+    [[adapter], adapted],
+    [[pissa], own],
+    [sum, both],
+    [[], base],
   ] as const) {
     const said = await saying({ adapters });
     assert.equal(said.text, text);
     assert.equal(said.tokenEvents.map(({ text: piece }) => piece).join(''), text);
   }
+  // Neither by another's side nor after that does a base of its own stay behind.
+  await assert.rejects(saying({ adapters: [adapter, loftq] }), /loftq belongs to the 4-bit values/);
+  assert.equal((await saying({ adapters: [adapter] })).text, adapted);
 });
 
 test('tokens come with their probability and what could have stood there', async () => {
