@@ -4,6 +4,7 @@ export { catalogue } from '../engine/catalogue';
 export { fingerprint } from '../engine/checkpoint/fingerprint';
 export { openCheckpoint } from '../engine/checkpoint/folder';
 export { inspectSafetensors, readSafetensors } from '../engine/checkpoint/safetensors';
+export { cudaDevice, readDeviceUse } from '../engine/cuda/deviceUse';
 export { availableMemory } from '../engine/estimate/availableMemory';
 export { modelFromConfig } from '../engine/models/registry';
 export { recipeFields } from '../engine/recipe/fields';

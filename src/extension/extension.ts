@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { registerCommands } from './commands';
+import { Devices } from './devices';
 import { Panels } from './panels/registry';
 import { registerRecipeLanguage } from './recipes/language';
 import { registerTasks } from './recipes/tasks';
@@ -30,6 +31,7 @@ export interface Api {
 export function activate(context: vscode.ExtensionContext): Api {
   const started = performance.now();
   const log = vscode.window.createOutputChannel('LoRA Workbench', { log: true });
+  const devices = new Devices(() => vscode.workspace.isTrusted);
   const library = new Library(() => services);
   const runs = new RunStore(log);
   const jobs = new Jobs(join(context.globalStorageUri.fsPath, 'jobs'), () => services);
@@ -38,6 +40,7 @@ export function activate(context: vscode.ExtensionContext): Api {
   const services: Services = {
     context,
     log,
+    devices,
     library,
     runs,
     jobs,
@@ -57,6 +60,7 @@ export function activate(context: vscode.ExtensionContext): Api {
   const runsView = vscode.window.createTreeView('loraWorkbench.runs', { treeDataProvider: runsTree });
   context.subscriptions.push(
     log,
+    devices,
     library,
     runs,
     jobs,

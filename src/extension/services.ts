@@ -1,5 +1,6 @@
 // What the parts of the extension share: made once by extension.ts and handed to each of them.
 import type * as vscode from 'vscode';
+import type { Devices } from './devices';
 import type { Panels } from './panels/registry';
 import type { Jobs } from './runs/jobs';
 import type { RunStore } from './runs/runStore';
@@ -12,6 +13,8 @@ export interface Services {
   readonly log: vscode.LogOutputChannel;
   /** Read anew at every access. */
   readonly settings: Settings;
+  /** The machine's devices and their free memory. */
+  readonly devices: Devices;
   /** What lies in the workspace and the configured folders. */
   readonly library: Library;
   /** All runs, live ones included. */

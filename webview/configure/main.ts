@@ -19,7 +19,8 @@ import { connect, RequestFailure } from '../shared/port';
 import { readText, showValue } from '../shared/settingText';
 import { Slot } from '../shared/slot';
 import { CoverageMap, noMap } from './coverage';
-import { drawFoot, drawMemory, drawNeeds, drawProblems, startButton, verdictText } from './memory';
+import { DevicePicker } from './device';
+import { drawFoot, drawMemory, drawNeeds, drawProblems, isOver, startButton, verdictText } from './memory';
 import { Method } from './method';
 import { Sheet } from './sheet';
 
@@ -86,7 +87,7 @@ const map = new CoverageMap((target) => ask(port.request('toggle', target)));
 const cover = el('span', { class: 'aside' });
 const mapPlace = el('div', {});
 const targets = targetField();
-const device = dropdown('Device', (value) => edit([{ key: 'device', value }]), { id: 'f-device' });
+const device = new DevicePicker((value) => edit([{ key: 'device', value }]));
 const memoryPlace = el('div', {});
 const verdictSaid = el('div', { class: 'said', role: 'status' });
 const needs = el('section', { 'aria-label': 'What the run takes' });
@@ -154,6 +155,7 @@ fill(
         'section',
         { 'aria-labelledby': 'h-memory' },
         el('h2', { id: 'h-memory' }, 'Memory ', el('span', { class: 'end cf-device' }, device.element)),
+        device.facts,
         memoryPlace,
         verdictSaid,
       ),
@@ -281,15 +283,10 @@ function showState(next: ConfigureState): void {
   method.show(next);
   sheet.show(next);
   targets.show();
-  const deviceField = next.form.fields.find(({ field }) => field.key === 'device');
-  if (deviceField !== undefined) {
-    const choices = deviceField.field.type === 'enum' ? deviceField.field.choices : [];
-    device.show(
-      choices.map(({ id, label }) => ({ value: String(id), text: `${String(id)}`, title: label })),
-      String(deviceField.value),
-    );
-    device.element.toggleAttribute('disabled', !next.form.readable);
-  }
+  device.showField(
+    next.form.fields.find(({ field }) => field.key === 'device'),
+    next.form.readable,
+  );
   if (next.coverage === null) {
     fill(mapPlace, noMap(next.modelProblem));
     cover.textContent = '';
@@ -354,7 +351,7 @@ function showMemory(shown: MemoryForecast, within: ConfigureState): void {
 function showRail(): void {
   if (state === undefined) return;
   const errors = allProblems().some(({ severity }) => severity === 'error');
-  const over = forecast !== null && forecast.totalBytes > forecast.availableBytes;
+  const over = forecast !== null && isOver(forecast);
   const reason = !state.trusted
     ? 'This folder is in Restricted Mode: nothing is started until you trust it.'
     : errors
@@ -432,7 +429,7 @@ function start(anyway: boolean): void {
   if (starting || state === undefined) return;
   const blocked =
     allProblems().some(({ severity }) => severity === 'error') ||
-    (!anyway && forecast !== null && forecast.totalBytes > forecast.availableBytes);
+    (!anyway && forecast !== null && isOver(forecast));
   if (blocked) return;
   starting = true;
   // Whatever is being typed counts.
@@ -500,6 +497,7 @@ port.on('dataset', (next) => {
   showPickers();
   showRail();
 });
+port.on('devices', (devices) => device.showDevices(devices));
 port.on('focus', ({ key }) => jump({ key } as FormProblem));
 port.on('startRequested', () => start(false));
 port.ready();

@@ -24,19 +24,26 @@ const parts: readonly { key: MemoryPart; label: string; note: string }[] = [
 ];
 
 /** Words of the verdict. */
-export function verdictText({ totalBytes, availableBytes }: MemoryForecast): string {
+export function verdictText({ totalBytes, availableBytes, device }: MemoryForecast): string {
+  if (availableBytes === null) return `Free memory of ${device} unknown`;
   const rest = availableBytes - totalBytes;
   const amount =
     Math.abs(rest) >= gib / 20 ? `${(Math.abs(rest) / gib).toFixed(1)} GiB` : bytesText(Math.abs(rest));
   return rest < 0 ? `Over by ${amount}` : `Fits, ${amount} to spare`;
 }
 
+/** Whether it surely does not fit. */
+export function isOver({ totalBytes, availableBytes }: MemoryForecast): boolean {
+  return availableBytes !== null && totalBytes > availableBytes;
+}
+
 function verdict(forecast: MemoryForecast): HTMLElement {
-  const over = forecast.totalBytes > forecast.availableBytes;
+  const over = isOver(forecast);
+  const unknown = forecast.availableBytes === null;
   return el(
     'strong',
     { class: over ? 'err' : '' },
-    icon(over ? 'error' : 'pass', over ? '' : 'okc'),
+    icon(over ? 'error' : unknown ? 'info' : 'pass', over || unknown ? '' : 'okc'),
     verdictText(forecast),
   );
 }
@@ -49,8 +56,8 @@ export function drawMemory(
   apply: (edits: readonly RecipeEdit[]) => void,
 ): void {
   const { totalBytes, availableBytes, exact } = forecast;
-  const over = totalBytes > availableBytes;
-  const scale = Math.max(totalBytes, availableBytes) * (over ? 1 : 1.04);
+  const over = isOver(forecast);
+  const scale = Math.max(totalBytes, availableBytes ?? 0) * (over ? 1 : 1.04);
   const percent = (value: number): string => `${(100 * value) / scale}%`;
   const amounts = forecast.parts;
   const value = (name: string): unknown => state.form.fields.find(({ field }) => field.key === name)?.value;
@@ -67,8 +74,8 @@ export function drawMemory(
       el(
         'span',
         { class: 'num small' },
-        `${exact ? '' : '≈ '}${(totalBytes / gib).toFixed(2)} needed, ${(availableBytes / gib).toFixed(2)}`,
-        el('span', { class: 'u' }, 'GiB free'),
+        `${exact ? '' : '≈ '}${(totalBytes / gib).toFixed(2)}${availableBytes === null ? '' : ` needed, ${(availableBytes / gib).toFixed(2)}`}`,
+        el('span', { class: 'u' }, availableBytes === null ? 'GiB needed' : 'GiB free'),
       ),
     ),
     el(
@@ -76,7 +83,7 @@ export function drawMemory(
       {
         class: 'lw-mem',
         role: 'img',
-        'aria-label': `Forecast ${bytesText(totalBytes)}, ${bytesText(availableBytes)} free`,
+        'aria-label': `Forecast ${bytesText(totalBytes)}${availableBytes === null ? '' : `, ${bytesText(availableBytes)} free`}`,
       },
       parts.map(({ key, label }) =>
         amounts === null
@@ -91,17 +98,22 @@ export function drawMemory(
             }),
       ),
       el('div', { style: { flex: `${Math.max(0, scale - totalBytes)} 0 0` } }),
-      over ? null : el('div', { class: 'room', style: { left: percent(totalBytes) } }),
-      over ? el('div', { class: 'over', style: { left: percent(availableBytes) } }) : null,
-      el(
-        'div',
-        { class: 'limit', style: { left: percent(availableBytes) } },
-        el(
-          'span',
-          { class: availableBytes / scale > 0.85 ? 'atEnd' : '' },
-          `free ${(availableBytes / gib).toFixed(2)}`,
-        ),
-      ),
+      availableBytes === null
+        ? null
+        : [
+            over
+              ? el('div', { class: 'over', style: { left: percent(availableBytes) } })
+              : el('div', { class: 'room', style: { left: percent(totalBytes) } }),
+            el(
+              'div',
+              { class: 'limit', style: { left: percent(availableBytes) } },
+              el(
+                'span',
+                { class: availableBytes / scale > 0.85 ? 'atEnd' : '' },
+                `free ${(availableBytes / gib).toFixed(2)}`,
+              ),
+            ),
+          ],
     ),
     el(
       'table',
@@ -144,7 +156,7 @@ function checkpointing(value: unknown): string {
 
 function suggestions(forecast: MemoryForecast, apply: (edits: readonly RecipeEdit[]) => void): Child {
   const { suggestions: list, totalBytes, availableBytes } = forecast;
-  const fitting = list?.filter((one) => one.totalBytes <= availableBytes) ?? [];
+  const fitting = list?.filter((one) => availableBytes === null || one.totalBytes <= availableBytes) ?? [];
   const shown = (fitting.length > 0 ? fitting : (list ?? [])).slice(0, 3);
   const title =
     fitting.length > 0 || list === null

@@ -75,13 +75,17 @@ class ConfigureEditor implements vscode.Disposable {
         forecast: (forecast) => this.#channel.push('forecast', forecast),
         dataset: (facts) => this.#channel.push('dataset', facts),
       },
+      services.devices,
       services.log,
     );
     const again = (): void => void this.#read();
     this.#subscriptions = [
       this.#channel,
       this.#forecaster,
-      this.#channel.onReady(again),
+      this.#channel.onReady(() => {
+        this.#tellDevices();
+        again();
+      }),
       vscode.workspace.onDidChangeTextDocument((event) => {
         if (event.document === document) again();
       }),
@@ -89,17 +93,38 @@ class ConfigureEditor implements vscode.Disposable {
         if (saved === document) again();
       }),
       vscode.workspace.onDidGrantWorkspaceTrust(again),
+      services.devices.onDidChange(() => {
+        this.#tellDevices();
+        void this.#forecaster.availableChanged();
+      }),
+      panel.onDidChangeViewState(() => this.#watchDevices(panel.visible)),
       services.library.onDidChange(again),
       services.runs.onDidChange((run) => {
         if (run === undefined || this.#isOurs(run.folder)) again();
       }),
     ];
+    this.#watchDevices(panel.visible);
     webview.html = pageHtml(webview, services, { bundle: 'configure', title: basename(document.fileName) });
   }
 
   dispose(): void {
+    this.#watchDevices(false);
     for (const subscription of this.#subscriptions) subscription.dispose();
   }
+
+  #tellDevices(): void {
+    this.#channel.push('devices', this.services.devices.cuda);
+  }
+
+  /** Devices are asked again and again only while somebody sees them. */
+  #watchDevices(on: boolean): void {
+    if (on) this.#watched ??= this.services.devices.watch();
+    else {
+      this.#watched?.dispose();
+      this.#watched = undefined;
+    }
+  }
+  #watched: { dispose(): void } | undefined;
 
   get #folder(): string {
     return dirname(this.document.fileName);

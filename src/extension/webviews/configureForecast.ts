@@ -47,7 +47,16 @@ export function forecastKey(recipe: Recipe): string {
     [layers_to_transform, layers_pattern, modules_to_save, max_length, packing, optim],
     [gradient_checkpointing, per_device_train_batch_size, recipe.gradient_accumulation_steps > 1],
     recipe.eval_dataset.length > 0 || recipe.val_size > 0 ? per_device_eval_batch_size : null,
-    [init_lora_weights, load_in_4bit, dtype, attention, recipe.rope_scaling, settings],
+    // What is computed in depends on the kind of device.
+    [
+      recipe.device.split(':')[0],
+      init_lora_weights,
+      load_in_4bit,
+      dtype,
+      attention,
+      recipe.rope_scaling,
+      settings,
+    ],
   ]);
 }
 

@@ -1,10 +1,9 @@
 // Keeps the forecast and the dataset's facts of one form up to date: a quick forecast at once, the exact one from a thread,
 // then what would make the run fit. It knows no document and no page.
 import { stat } from 'node:fs/promises';
-import { freemem } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import type { Forecast } from '../../engine/estimate/forecast';
 import type { Model } from '../../engine/models/architecture';
 import type {
@@ -14,6 +13,7 @@ import type {
   RecipeEdit,
 } from '../../protocol/panels/configure';
 import type { Recipe } from '../../protocol/recipe';
+import type { Devices } from '../devices';
 import type { DataAnswer } from './configureData';
 import type { Known } from './configureForecast';
 import type { Answer, Question } from './configureWorker';
@@ -32,7 +32,8 @@ export class Forecaster implements vscode.Disposable {
   #worker: Worker | undefined;
   #known: Known | null = null;
   #recipe: Recipe | undefined;
-  #available = 0;
+  /** Null where nothing tells. */
+  #available: number | null = 0;
   #asked = 0;
   #exactKey = '';
   /** Of the exact forecast that is being computed. */
@@ -45,6 +46,7 @@ export class Forecaster implements vscode.Disposable {
   constructor(
     private readonly extensionPath: string,
     private readonly listener: ForecastListener,
+    private readonly devices: Devices,
     private readonly log: vscode.LogOutputChannel,
   ) {}
 
@@ -53,13 +55,12 @@ export class Forecaster implements vscode.Disposable {
     this.#recipe = recipe;
     this.#asked = changedAt;
     const { quickForecast, forecastKey } = await import('../engineParts');
-    // A device's answer may take a process: only a device's first forecast waits for it.
-    const asked = this.#askAvailable(recipe.device);
-    if (this.#free?.device !== recipe.device) await asked;
+    const available = await this.devices.free(recipe.device);
     if (this.#recipe !== recipe) return;
-    this.#available = this.#free?.bytes ?? 0;
+    const before = this.#available;
+    this.#available = available;
     const key = forecastKey(recipe);
-    if (key === this.#exactKey && this.#last !== undefined) this.#tell(this.#last, true, undefined);
+    if (key === this.#exactKey && this.#last !== undefined) this.#retell(recipe, this.#last, before);
     else if (key !== this.#askedKey) {
       try {
         const quick = quickForecast(
@@ -168,9 +169,34 @@ export class Forecaster implements vscode.Disposable {
         this.#exactKey = this.#askedKey;
         this.#askedKey = '';
         this.#tell(answer.forecast, true, null);
-        if (answer.forecast.totalBytes > this.#available)
-          this.#ask({ kind: 'suggest', id: answer.id, recipe, availableBytes: this.#available });
+        this.#askSuggestions(recipe, answer.forecast, answer.id);
     }
+  }
+
+  /** The free memory may be another: a forecast that is known is told again. */
+  async availableChanged(): Promise<void> {
+    const recipe = this.#recipe;
+    const forecast = this.#last;
+    if (recipe === undefined || forecast === undefined || !recipe.device.startsWith('cuda')) return;
+    const available = await this.devices.free(recipe.device);
+    if (this.#recipe !== recipe || this.#last !== forecast || this.#exactKey === '') return;
+    const before = this.#available;
+    if (available === before) return;
+    this.#available = available;
+    this.#asked = performance.now();
+    this.#retell(recipe, forecast, before);
+  }
+
+  /** The same exact forecast, against what is free now; what would make it fit is looked for where it fitted before. */
+  #retell(recipe: Recipe, forecast: Forecast, before: number | null): void {
+    const over = fits(forecast, before) && !fits(forecast, this.#available);
+    this.#tell(forecast, true, over ? null : undefined);
+    if (over) this.#askSuggestions(recipe, forecast, this.#next(0));
+  }
+
+  #askSuggestions(recipe: Recipe, forecast: Forecast, id: number): void {
+    if (this.#available !== null && !fits(forecast, this.#available))
+      this.#ask({ kind: 'suggest', id, recipe, availableBytes: this.#available });
   }
 
   #suggestions: readonly MemorySuggestion[] | null = null;
@@ -195,23 +221,11 @@ export class Forecaster implements vscode.Disposable {
     const { describeData } = await import('../engineParts');
     if (this.#recipe !== undefined) this.listener.dataset(describeData(data, this.#recipe));
   }
+}
 
-  #free: { device: string; at: number; bytes: number } | undefined;
-
-  /** Asked at most every few seconds. */
-  async #askAvailable(device: string): Promise<void> {
-    const now = performance.now();
-    if (this.#free?.device === device && now - this.#free.at < 5000) return;
-    if (this.#free?.device === device) this.#free.at = now;
-    const { availableMemory } = await import('../engineParts');
-    const cuda = /^cuda(?::(\d+))?$/.exec(device);
-    const choice =
-      cuda !== null && vscode.workspace.isTrusted
-        ? { kind: 'cuda' as const, index: Number(cuda[1] ?? 0) }
-        : { kind: 'cpu' as const };
-    const bytes = await availableMemory(choice).catch(() => freemem());
-    this.#free = { device, at: now, bytes };
-  }
+/** Where nothing is told of the device's memory, nothing is said against the run. */
+function fits({ totalBytes }: Forecast, available: number | null): boolean {
+  return available === null || totalBytes <= available;
 }
 
 async function dataBytes(recipe: Recipe): Promise<number> {

@@ -104,6 +104,20 @@ export interface Coverage {
   tied: boolean;
 }
 
+/** An NVIDIA GPU as it is now. */
+export interface DeviceFacts {
+  /** As the recipe names it: `cuda:0`. */
+  id: string;
+  name: string;
+  /** Null where the driver does not tell. */
+  freeBytes: number | null;
+  totalBytes: number | null;
+  /** 0…1. */
+  utilization: number | null;
+  /** Split into parts (MIG): of these nothing is told. */
+  split: boolean;
+}
+
 export interface ModelFacts {
   modelType: string;
   parameters: number;
@@ -149,7 +163,8 @@ export interface MemoryForecast {
   /** Null where it was never computed. */
   parts: Record<MemoryPart, number> | null;
   totalBytes: number;
-  availableBytes: number;
+  /** Free on the device; null where nothing tells. */
+  availableBytes: number | null;
   device: string;
   trainableParameters: number;
   /** Only with an exact one that does not fit; null while they are being looked for. */
@@ -202,6 +217,8 @@ export interface ConfigureContract {
     state: ConfigureState;
     forecast: MemoryForecast | { error: string };
     dataset: DatasetFacts | { error: string } | null;
+    /** NVIDIA's devices, told again when their free memory changes. */
+    devices: readonly DeviceFacts[];
     /** Puts the focus on a setting. */
     focus: { key: string };
     /** The editor's own command asks for a start. */
