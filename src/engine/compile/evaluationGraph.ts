@@ -3,10 +3,11 @@ import type { AdapterPlan } from '../adapters/plan';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph } from '../graph/graph';
 import { finish } from '../graph/passes/finish';
+import { type Joining, joinProducts } from '../graph/passes/join';
 import type { Precision } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import { TrainingAttention } from '../models/attention';
-import { ForwardPass, type PackedWeights } from './forward';
+import { ForwardPass, inputsOf, type PackedWeights } from './forward';
 import { forwardLoss } from './loss';
 import { type Slab, slabViews } from './slabs';
 
@@ -21,6 +22,8 @@ export interface EvaluationGraphOptions {
   precision?: Precision;
   /** Base weights in four bits. Default: none. */
   packed?: PackedWeights;
+  /** Products that are joined. Default: none. */
+  joining?: Joining | undefined;
   /** `loss`: Σ weights·−log p over `targets`; `logits`: [N, V]. */
   result: 'loss' | 'logits';
 }
@@ -55,6 +58,7 @@ export function evaluationGraph(o: EvaluationGraphOptions): { graph: Graph; base
           weights: b.input('weights', 'float32', [tokens]),
           head,
         });
-  const graph = finish(b.finish([{ name: o.result, value }]), o.precision, f.storedInputs);
-  return { graph, baseInputs: f.baseInputs };
+  const joined = joinProducts(b.finish([{ name: o.result, value }]), o.joining);
+  const graph = finish(joined.graph, o.precision, [...f.storedInputs, ...joined.inputs]);
+  return { graph, baseInputs: inputsOf(graph, [...f.baseInputs, ...joined.inputs]) };
 }

@@ -7,13 +7,14 @@ import { invariant } from '../errors';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
 import { finish } from '../graph/passes/finish';
+import { type Joining, joinProducts } from '../graph/passes/join';
 import type { Precision } from '../graph/precision';
 import { verifyInPlace } from '../graph/verify';
 import type { Model } from '../models/architecture';
 import type { AttentionBuilder } from '../models/attention';
 import { fullAttention } from '../models/attentions';
 import { dropoutPoolLength, PooledDropout } from './dropout';
-import { type ExtraLoss, ForwardPass, type PackedWeights } from './forward';
+import { type ExtraLoss, ForwardPass, inputsOf, type PackedWeights } from './forward';
 import { chunkedLoss } from './loss';
 import { type Slab, slabGradients, slabViews } from './slabs';
 
@@ -37,6 +38,8 @@ export interface GradientGraphOptions {
   precision?: Precision;
   /** Base weights in four bits. Default: none. */
   packed?: PackedWeights;
+  /** Products that are joined. Default: none. */
+  joining?: Joining | undefined;
 }
 
 /**
@@ -120,7 +123,8 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
     outputs.push({ name: `${slab.name}.gradient.next`, value: accumulated(b, slab, flat[i]!, carry) });
   }
 
-  const graph = finish(b.finish(outputs), o.precision, f.storedInputs);
+  const joined = joinProducts(b.finish(outputs), o.joining);
+  const graph = finish(joined.graph, o.precision, [...f.storedInputs, ...joined.inputs]);
   if (o.accumulate) {
     verifyInPlace(
       graph,
@@ -129,7 +133,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   }
   return {
     graph,
-    baseInputs: f.baseInputs,
+    baseInputs: inputsOf(graph, [...f.baseInputs, ...joined.inputs]),
     dropoutMasks: dropout?.masks ?? 0,
     extraLosses: losses.map(({ name, coefficient }) => ({ name, coefficient })),
   };

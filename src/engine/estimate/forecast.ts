@@ -6,11 +6,13 @@ import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import type { PackedTensor } from '../checkpoint/packed';
 import { evaluationGraph } from '../compile/evaluationGraph';
 import { dropoutPoolFor, gradientGraph } from '../compile/gradientGraph';
+import { joiningOf } from '../compile/projections';
 import type { Slab } from '../compile/slabs';
 import { updateGraph } from '../compile/updateGraph';
 import { byteSize } from '../dtype';
 import { packedInRun } from '../execution/baseQuantization';
 import { chooseDevice } from '../execution/deviceName';
+import { joinRule } from '../execution/joining';
 import { isPaged, pagingFor, stateMemory } from '../execution/paging';
 import type { Graph, Value } from '../graph/graph';
 import { bfloat16Capability, type Precision, precisionFor } from '../graph/precision';
@@ -63,6 +65,7 @@ export function forecast(
   const paging = pagingFor(recipe, chooseDevice(recipe.device).kind, recipe.output_dir);
   const streamed = (slab: Slab): boolean => paging.place === 'host' && isPaged(slab, optimizer);
   const state = stateMemory(slabs, recipe, paging);
+  const joining = joiningOf(model, packed, joinRule(precision.device));
   const gradient = gradientGraph({
     model,
     plan,
@@ -75,12 +78,15 @@ export function forecast(
     dropoutPool,
     precision,
     packed,
+    joining,
     attention: attentionOf(recipe, model),
   });
   const graphs: Graph[] = [gradient.graph, updateGraph(slabs, optimizer, recipe, plan, streamed)];
   if (recipe.eval_dataset.length > 0 || recipe.val_size > 0) {
     const options = { model, plan, slabs, rows: recipe.per_device_eval_batch_size, length, precision };
-    graphs.push(evaluationGraph({ ...options, packed, packing: recipe.packing, result: 'loss' }).graph);
+    graphs.push(
+      evaluationGraph({ ...options, packed, joining, packing: recipe.packing, result: 'loss' }).graph,
+    );
   }
   const lives = graphs.map((graph) => liveness(graph));
   const activations = Math.max(...lives.map((life) => life.peakBytes));

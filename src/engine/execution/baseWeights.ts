@@ -8,8 +8,10 @@ import type { Checkpoint } from '../checkpoint/folder';
 import type { PackedTensor } from '../checkpoint/packed';
 import { readRaw, readTensor, type TensorRef } from '../checkpoint/safetensors';
 import type { PackedWeights } from '../compile/forward';
+import { joiningOf } from '../compile/projections';
 import { byteSize, type DType, dtypes } from '../dtype';
 import { invariant } from '../errors';
+import type { Joining, JoinRule } from '../graph/passes/join';
 import { type Precision, precisionFor } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import {
@@ -24,6 +26,8 @@ import {
   unpackWeight,
 } from '../quantization/packedWeight';
 import type { DeviceTensor, MappedFile, Runtime } from '../session';
+import { JoinedWeights } from './joinedWeights';
+import { joinRule } from './joining';
 
 /** How a run holds the weights of its linear modules in four bits. */
 export interface BaseQuantization {
@@ -42,6 +46,8 @@ export class BaseWeights {
   readonly #weightOf = new Map<string, { weight: string; part: number }>();
   /** Ends when the weights asked for so far are packed: one at a time, so that one is whole in memory. */
   #packing: Promise<unknown> = Promise.resolve();
+  /** Weights that lie one behind the other; undefined where each has its own tensor. */
+  readonly #joined: JoinedWeights | undefined;
 
   private constructor(
     private readonly runtime: Runtime,
@@ -51,14 +57,22 @@ export class BaseWeights {
     forms: ReadonlyMap<string, PackedForm>,
     /** What the programs that take the weights compute in. */
     readonly precision: Precision,
+    joining: Joining | undefined,
   ) {
     this.#forms = new Map();
     for (const [name, form] of forms) this.#setForm(name, form);
+    this.#joined =
+      joining &&
+      new JoinedWeights(runtime, joining, precision.compute, (name) => ({
+        shape: this.#ref(name).shape,
+        load: () => this.#bytes(this.#ref(name)),
+      }));
   }
 
   /**
    * Checks the checkpoint against the model; raises one CheckpointError that lists every difference.
    * @param quantization has no say where the checkpoint itself is in four bits.
+   * @param rule which products of one activation are joined; undefined for none.
    */
   static of(
     runtime: Runtime,
@@ -66,9 +80,16 @@ export class BaseWeights {
     model: Model,
     precision: Precision = precisionFor('float32', runtime.device.kind),
     quantization?: BaseQuantization,
+    rule: JoinRule | undefined = joinRule(runtime.device.kind),
   ): BaseWeights {
     const { tensors, packed } = baseTensors(checkpoint, model);
-    return new BaseWeights(runtime, tensors, packed, packedForms(model, packed, quantization), precision);
+    const forms = packedForms(model, packed, quantization);
+    return new BaseWeights(runtime, tensors, packed, forms, precision, joiningOf(model, forms, rule));
+  }
+
+  /** The products that programs on these weights join. */
+  get joining(): Joining | undefined {
+    return this.#joined?.joining;
   }
 
   /** The forms of the weights that lie in four bits now; their parts are tensors of their own. */
@@ -76,8 +97,10 @@ export class BaseWeights {
     return this.#forms;
   }
 
-  /** The tensor on the device, in the compute type; of a weight in four bits the part of that name. */
+  /** The tensor on the device, in the compute type; of a weight in four bits the part of that name. `joinedName`s too. */
   async tensor(name: string): Promise<DeviceTensor> {
+    const joined = this.#joined?.tensor(name);
+    if (joined) return joined;
     const part = this.#weightOf.get(name);
     if (part) return (await this.#packedTensors(part.weight))[part.part]!;
     return this.#whole(name);
@@ -102,6 +125,8 @@ export class BaseWeights {
       this.replacePacked(name, packWeight(outByIn(values, form), form));
       return;
     }
+    const { compute } = this.precision;
+    if (this.#joined?.replace(name, floatsIn(compute, values))) return;
     const { shape } = this.#ref(name);
     void this.#loaded.get(name)?.then((tensor) => tensor.release());
     this.#loaded.set(name, Promise.resolve(this.fromValues(shape, values)));
@@ -109,6 +134,7 @@ export class BaseWeights {
 
   /** Puts a weight in four bits in a tensor's place, whatever was there; as `replace`. */
   replacePacked(name: string, weight: PackedWeight): void {
+    this.#joined?.dissolve(name);
     void this.#loaded.get(name)?.then((tensor) => tensor.release());
     this.#loaded.delete(name);
     void this.#parts.get(name)?.then(releaseAll);
@@ -137,6 +163,7 @@ export class BaseWeights {
   }
 
   release(): void {
+    this.#joined?.release();
     for (const loading of this.#parts.values()) void loading.then(releaseAll);
     this.#parts.clear();
     for (const loading of this.#loaded.values()) void loading.then((tensor) => tensor.release());
@@ -155,6 +182,14 @@ export class BaseWeights {
     const { compute } = this.precision;
     if (ref.dtype !== dtypes[compute].safetensors) return this.fromValues(ref.shape, await readTensor(ref));
     return this.#mapped(ref, compute, ref.shape);
+  }
+
+  /** A tensor's values in the compute type, on the host. */
+  async #bytes(ref: TensorRef): Promise<ArrayBufferView> {
+    const { compute } = this.precision;
+    return ref.dtype === dtypes[compute].safetensors
+      ? readRaw(ref)
+      : floatsIn(compute, await readTensor(ref));
   }
 
   /** A tensor that is the file itself. */

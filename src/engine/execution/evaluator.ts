@@ -66,6 +66,7 @@ export class Evaluator {
         result,
         precision: weights.precision,
         packed: weights.packed,
+        joining: weights.joining,
       });
       const shared = new Map([...(parameters?.bindings ?? []), ...(await loadBase(baseInputs, weights))]);
       return Program.open(runtime, graph, shared);

@@ -243,6 +243,7 @@ export class Trainer {
         ...(this.o.attention ? { attention: this.o.attention } : {}),
         precision: weights.precision,
         packed: weights.packed,
+        joining: weights.joining,
       });
       const shared = new Map([
         ...this.state.gradientBindings(),
