@@ -179,8 +179,12 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
     'several adapters of one model as one: cat (exact), linear, svd, ties, dare, magnitude_prune',
   )
     .requiredOption('--model <folder>', 'a Hugging Face folder')
-    .requiredOption('--adapter <folder>', 'an adapter; repeat for each', collect)
-    .option('--weight <w>', 'its weight, 1 by default; repeat for each, in the same order', collect)
+    .requiredOption('--adapter <folder[=weight]>', 'an adapter; repeat for each', collectAdapters)
+    .option(
+      '--weight <w>',
+      'the weights of all adapters, 1 by default; repeat for each, in the same order',
+      collect,
+    )
     .option(
       '--type <type>',
       'cat, linear, svd, ties, dare_linear, dare_ties, magnitude_prune; the last four also with _svd',

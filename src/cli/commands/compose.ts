@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { type CombinationType, combinationTypes } from '../../engine/adapters/combine';
 import { RecipeError } from '../../engine/errors';
+import type { WeightedAdapter } from '../../protocol/trainer';
 import { callTrainer } from '../calls';
 import { exitCodes } from '../failure';
 import { printable, type Terminal } from '../terminal';
@@ -9,7 +10,7 @@ import { TrainProgress } from '../trainProgress';
 
 export interface ComposeOptions {
   model: string;
-  adapter: string[];
+  adapter: WeightedAdapter[];
   weight?: string[];
   type: string;
   out: string;
@@ -28,9 +29,9 @@ export async function compose(options: ComposeOptions, terminal: Terminal): Prom
     'compose',
     {
       model: resolve(options.model),
-      adapters: options.adapter.map((folder, i) => ({
-        folder: resolve(folder),
-        weight: weightAt(options, i),
+      adapters: options.adapter.map(({ folder, weight }, i) => ({
+        folder,
+        weight: weight * weightAt(options, i),
       })),
       type: oneOf('--type', options.type, combinationTypes) as CombinationType,
       out: resolve(options.out),
@@ -53,7 +54,7 @@ export async function compose(options: ComposeOptions, terminal: Terminal): Prom
   return exitCodes.ok;
 }
 
-/** The weight of adapter i: given for all or for none; 1 without. */
+/** The weight of adapter i by --weight: given for all or for none; 1 without. */
 function weightAt({ adapter, weight }: ComposeOptions, i: number): number {
   if (weight === undefined) return 1;
   const value = Number(weight[i]);

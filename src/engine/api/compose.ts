@@ -8,10 +8,12 @@ import { combineAdapters } from '../adapters/combine';
 import { loadAdapter } from '../adapters/loaded';
 import { baseConfigName, writeAdapterFolder } from '../adapters/peftFile';
 import { openCheckpoint } from '../checkpoint/folder';
+import { BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { diskError } from '../files/diskErrors';
 import { Products } from '../linalg/products';
 import { modelFromConfig } from '../models/registry';
+import { fittedAdapters } from './adapterChoices';
 
 /** Combines adapters. Raises AdapterError or CheckpointError; nothing half-written is left. */
 export async function compose(params: ComposeParams, host: EngineHost): Promise<ComposeResult> {
@@ -22,13 +24,16 @@ export async function compose(params: ComposeParams, host: EngineHost): Promise<
     params.adapters.map(({ folder }) => folder),
   );
   const model = modelFromConfig(config);
-  const adapters = [];
-  for (const { folder } of params.adapters) adapters.push(await loadAdapter(folder, model));
+  const loaded = [];
+  for (const { folder } of params.adapters)
+    loaded.push(await loadAdapter(folder, model, { acceptsBaseChange: true }));
   const time = new Date().toISOString();
   host.emit({ type: 'progress', phase: 'merging', message: 'Combining the adapters', fraction: null, time });
   const runtime = openDevice(params);
   const products = new Products(runtime);
   try {
+    const weights = BaseWeights.of(runtime, checkpoint, model);
+    const adapters = await fittedAdapters(loaded, { runtime, model, weights, alone: false });
     const { plan, values } = await combineAdapters(products, model, adapters, {
       type: params.type,
       weights: params.adapters.map(({ weight }) => weight),
