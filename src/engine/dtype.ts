@@ -1,6 +1,6 @@
 // Element types: their names across formats and their sizes. The one table that graph, files and runtime share.
 
-export type DType = 'float32' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool';
+export type DType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool';
 
 interface DTypeInfo {
   /** Size of one element, in bytes. */
@@ -19,6 +19,7 @@ export const dtypes: Record<DType, DTypeInfo> = {
   int64: { bytes: 8, onnx: 7, safetensors: 'I64' },
   bool: { bytes: 1, onnx: 9, safetensors: 'BOOL' },
   float16: { bytes: 2, onnx: 10, safetensors: 'F16' },
+  float64: { bytes: 8, onnx: 11, safetensors: 'F64' },
   bfloat16: { bytes: 2, onnx: 16, safetensors: 'BF16' },
 };
 

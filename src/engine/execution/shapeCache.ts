@@ -5,7 +5,11 @@ const openShapes = 6;
 export class ShapeCache<T> {
   readonly #entries = new Map<string, T>();
 
-  constructor(private readonly release: (entry: T) => void) {}
+  /** @param most entries that stay open. */
+  constructor(
+    private readonly release: (entry: T) => void,
+    private readonly most = openShapes,
+  ) {}
 
   async get(key: string, open: () => Promise<T>): Promise<T> {
     const known = this.#entries.get(key);
@@ -14,7 +18,7 @@ export class ShapeCache<T> {
       this.#entries.set(key, known);
       return known;
     }
-    if (this.#entries.size >= openShapes) {
+    if (this.#entries.size >= this.most) {
       const [oldest, entry] = this.#entries.entries().next().value!;
       this.#entries.delete(oldest);
       this.release(entry);

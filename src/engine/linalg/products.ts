@@ -1,18 +1,24 @@
 // Matrix products on the runtime. Matrices of any size go in and come out in host memory; they pass through the device in
-// tiles, so that no tensor there exceeds 64 MiB.
+// tiles, so that no tensor there exceeds 128 MiB. A product of which a factor is in fp64 is in fp64; a device that has no
+// such products (WebGPU) leaves them to the processor.
 
+import type { DType } from '../dtype';
 import { invariant } from '../errors';
 import { Program } from '../execution/program';
 import { ShapeCache } from '../execution/shapeCache';
 import { GraphBuilder } from '../graph/builder';
 import { lower } from '../graph/passes/lower';
-import type { Runtime } from '../session';
-import { block, type Matrix, matrix } from './matrix';
+import { type DeviceTensor, openRuntime, type Runtime } from '../session';
+import { block, type DoubleMatrix, doubleMatrix, type Matrix, matrix, type Numbers } from './matrix';
 
-/** Elements of the largest tile: 64 MiB in fp32. */
+/** Elements of the largest tile. */
 const tileElements = 1 << 24;
 /** Longest stretch of the inner dimension that one product sums over. */
 const innerTile = 8192;
+/** Products of different shapes that stay open: blocked factorisations meet about two for every halving. */
+const openProducts = 24;
+/** Rows of the blocks of a Gram matrix, of which those above the diagonal are mirrored. */
+const gramBlock = 1024;
 
 export interface ProductOptions {
   /** Takes the transpose of the first factor. */
@@ -21,17 +27,27 @@ export interface ProductOptions {
   transB?: boolean;
 }
 
+/** A matrix that stays on the device, to be multiplied by thin ones. */
+export interface HeldMatrix<T extends Numbers> {
+  /** a·x, or aᵀ·x. */
+  multiply(x: Matrix<T>, transposed?: boolean): Promise<Matrix<T>>;
+  release(): void;
+}
+
+type Common<A extends Numbers, B extends Numbers> = A extends Float32Array ? B : A;
+
 export class Products {
-  readonly #programs = new ShapeCache<Program>((program) => program.release());
+  readonly #programs = new ShapeCache<Program>((program) => program.release(), openProducts);
+  #processor: Runtime | undefined;
 
   constructor(private readonly runtime: Runtime) {}
 
-  /** op(a)·op(b), fp32. */
-  async multiply(
-    a: Matrix,
-    b: Matrix,
+  /** op(a)·op(b). */
+  async multiply<A extends Numbers, B extends Numbers>(
+    a: Matrix<A>,
+    b: Matrix<B>,
     { transA = false, transB = false }: ProductOptions = {},
-  ): Promise<Matrix> {
+  ): Promise<Matrix<Common<A, B>>> {
     const [m, k] = transA ? [a.columns, a.rows] : [a.rows, a.columns];
     const [inner, n] = transB ? [b.columns, b.rows] : [b.rows, b.columns];
     invariant(k === inner, `the inner dimensions agree: ${k} and ${inner}`);
@@ -39,7 +55,7 @@ export class Products {
     const mTile = Math.min(m, Math.max(1, Math.floor(tileElements / kTile)));
     const nTile = Math.min(n, Math.max(1, Math.floor(tileElements / Math.max(kTile, mTile))));
     if (kTile === k && mTile === m && nTile === n) return this.#tile(a, b, transA, transB);
-    const out = matrix(m, n);
+    const out = (typeOf(a, b) === 'float64' ? doubleMatrix(m, n) : matrix(m, n)) as Matrix<Common<A, B>>;
     for (let n0 = 0; n0 < n; n0 += nTile) {
       const n1 = Math.min(n, n0 + nTile);
       for (let k0 = 0; k0 < k; k0 += kTile) {
@@ -55,25 +71,74 @@ export class Products {
     return out;
   }
 
-  /** A function that multiplies `a`, which stays on the device, by thin matrices: for iterations. `release` frees it. */
-  async holding(a: Matrix): Promise<{ multiply(b: Matrix): Promise<Matrix>; release(): void }> {
-    if (a.data.length > 4 * tileElements) return { multiply: (b) => this.multiply(a, b), release: () => {} };
-    const tensor = this.runtime.fromHost('float32', [a.rows, a.columns], a.data);
-    const programs = new Map<number, Program>();
-    return {
-      multiply: async (b) => {
-        let program = programs.get(b.columns);
-        if (!program) {
-          const graph = productGraph([a.rows, a.columns], [b.rows, b.columns], false, false);
-          program = await Program.open(this.runtime, graph, new Map([['a', tensor]]));
-          programs.set(b.columns, program);
+  /** a·aᵀ, summed in fp64: what is below the diagonal is computed once. `columns`: aᵀ·a. */
+  async gram(a: Matrix<Numbers>, columns = false): Promise<DoubleMatrix> {
+    const n = columns ? a.columns : a.rows;
+    const rowsOf = (from: number, to: number) =>
+      columns ? block(a, 0, a.rows, from, to) : block(a, from, to);
+    const out = doubleMatrix(n, n);
+    for (let i0 = 0; i0 < n; i0 += gramBlock) {
+      const left = rowsOf(i0, Math.min(n, i0 + gramBlock));
+      for (let j0 = 0; j0 <= i0; j0 += gramBlock) {
+        const right = j0 === i0 ? left : rowsOf(j0, Math.min(n, j0 + gramBlock));
+        const part = await this.#summed(left, right, columns);
+        for (let i = 0; i < part.rows; i++) {
+          for (let j = 0; j < part.columns; j++) {
+            const value = part.data[i * part.columns + j]!;
+            out.data[(i0 + i) * n + j0 + j] = value;
+            out.data[(j0 + j) * n + i0 + i] = value;
+          }
         }
-        program.feed('b', b.data);
+      }
+    }
+    return out;
+  }
+
+  /** left·rightᵀ (or leftᵀ·right) in fp64, in stretches of the inner dimension. */
+  async #summed(left: Matrix<Numbers>, right: Matrix<Numbers>, columns: boolean): Promise<DoubleMatrix> {
+    const inner = columns ? left.rows : left.columns;
+    const out = doubleMatrix(columns ? left.columns : left.rows, columns ? right.columns : right.rows);
+    for (let k0 = 0; k0 < inner; k0 += innerTile) {
+      const k1 = Math.min(inner, k0 + innerTile);
+      const [l, r] = [left, right].map((m) => (columns ? block(m, k0, k1) : block(m, 0, m.rows, k0, k1)));
+      const part = await this.#tile(l!, r!, columns, !columns, 'float64');
+      add(out, part as DoubleMatrix, 0, 0);
+    }
+    return out;
+  }
+
+  /** A function that multiplies `a`, which stays on the device, by thin matrices of its type. `release` frees it. */
+  async holding<T extends Numbers>(a: Matrix<T>): Promise<HeldMatrix<T>> {
+    if (a.data.length > 8 * tileElements)
+      return {
+        multiply: (x, transposed = false) =>
+          this.multiply(a, x, { transA: transposed }) as Promise<Matrix<T>>,
+        release: () => {},
+      };
+    const type = typeOf(a);
+    const runtime = this.#runtimeFor(type);
+    const tensor = runtime.fromHost(type, [a.rows, a.columns], a.data);
+    const programs = new ShapeCache<Program>((program) => program.release());
+    return {
+      multiply: async (x, transposed = false) => {
+        const program = await programs.get(`${x.columns} ${transposed}`, () =>
+          this.#open(
+            [a.rows, a.columns],
+            [x.rows, x.columns],
+            transposed,
+            false,
+            [type, type],
+            type,
+            new Map([['a', tensor]]),
+          ),
+        );
+        program.feed('b', x.data);
         await program.run();
-        return matrix(a.rows, b.columns, program.read('product') as Float32Array);
+        const rows = transposed ? a.columns : a.rows;
+        return { rows, columns: x.columns, data: program.read('product') as T };
       },
       release: () => {
-        for (const program of programs.values()) program.release();
+        programs.clear();
         tensor.release();
       },
     };
@@ -81,31 +146,63 @@ export class Products {
 
   release(): void {
     this.#programs.clear();
+    void this.#processor?.close();
+    this.#processor = undefined;
   }
 
-  async #tile(left: Matrix, right: Matrix, transA: boolean, transB: boolean): Promise<Matrix> {
-    const shapes = [left, right].map((x) => [x.rows, x.columns] as const);
-    const program = await this.#programs.get(`${shapes.join(' ')} ${transA} ${transB}`, () =>
-      Program.open(this.runtime, productGraph(shapes[0]!, shapes[1]!, transA, transB), new Map()),
+  async #tile<A extends Numbers, B extends Numbers>(
+    left: Matrix<A>,
+    right: Matrix<B>,
+    transA: boolean,
+    transB: boolean,
+    type: 'float32' | 'float64' = typeOf(left, right),
+  ): Promise<Matrix<Common<A, B>>> {
+    const [a, b] = [left, right].map((x) => [x.rows, x.columns] as const) as [Shape, Shape];
+    const given = [typeOf(left), typeOf(right)] as const;
+    const program = await this.#programs.get(
+      `${a.join()} ${b.join()} ${transA} ${transB} ${given.join()} ${type}`,
+      () => this.#open(a, b, transA, transB, given, type, new Map()),
     );
     program.feed('a', left.data);
     program.feed('b', right.data);
     await program.run();
     const rows = transA ? left.columns : left.rows;
     const columns = transB ? right.rows : right.columns;
-    return matrix(rows, columns, program.read('product') as Float32Array);
+    return { rows, columns, data: program.read('product') as Common<A, B> };
+  }
+
+  #open(
+    a: Shape,
+    b: Shape,
+    transA: boolean,
+    transB: boolean,
+    [typeA, typeB]: readonly [DType, DType],
+    type: 'float32' | 'float64',
+    shared: ReadonlyMap<string, DeviceTensor>,
+  ): Promise<Program> {
+    const builder = new GraphBuilder('product');
+    const given = [builder.input('a', typeA, a), builder.input('b', typeB, b)];
+    const [left, right] = given.map((x) => (x.dtype === type ? x : builder.op('Cast', [x], { to: type })));
+    const product = builder.gemm(left!, right!, { transA, transB });
+    const graph = lower(builder.finish([{ name: 'product', value: product }]));
+    return Program.open(this.#runtimeFor(type), graph, shared);
+  }
+
+  #runtimeFor(type: 'float32' | 'float64'): Runtime {
+    if (type === 'float32' || this.runtime.device.kind !== 'webgpu') return this.runtime;
+    this.#processor ??= openRuntime({ device: { kind: 'cpu' } });
+    return this.#processor;
   }
 }
 
-function productGraph(a: readonly number[], b: readonly number[], transA: boolean, transB: boolean) {
-  const builder = new GraphBuilder('product');
-  const left = builder.input('a', 'float32', a);
-  const right = builder.input('b', 'float32', b);
-  return lower(builder.finish([{ name: 'product', value: builder.gemm(left, right, { transA, transB }) }]));
+type Shape = readonly [number, number];
+
+function typeOf(...matrices: readonly Matrix<Numbers>[]): 'float32' | 'float64' {
+  return matrices.some(({ data }) => data instanceof Float64Array) ? 'float64' : 'float32';
 }
 
 /** out[row…, column…] += tile. */
-function add(out: Matrix, tile: Matrix, row: number, column: number): void {
+function add<T extends Numbers>(out: Matrix<T>, tile: Matrix<T>, row: number, column: number): void {
   for (let i = 0; i < tile.rows; i++) {
     const to = (row + i) * out.columns + column;
     const from = i * tile.columns;

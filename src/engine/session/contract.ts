@@ -37,7 +37,14 @@ export interface RuntimeOptions {
 }
 
 /** The typed array that holds one element type; the two 16-bit floats travel as their bits. */
-export type HostArray = Float32Array | Uint16Array | BigInt64Array | Int32Array | Int8Array | Uint8Array;
+export type HostArray =
+  | Float32Array
+  | Float64Array
+  | Uint16Array
+  | BigInt64Array
+  | Int32Array
+  | Int8Array
+  | Uint8Array;
 
 /** A dense tensor on the runtime's device. */
 export interface DeviceTensor {

@@ -7,7 +7,7 @@ import type { OrtApi, Pointer } from './ortApi';
 import { cString, pointerArray } from './ortApi';
 import { describe } from './tensor';
 
-/** @throws SessionError `port-unsupported` for a type that we do not carry (strings, sequences, float64, …). */
+/** @throws SessionError `port-unsupported` for a type that we do not carry (strings, sequences, …). */
 export function readPorts(api: OrtApi, session: Pointer, side: 'Input' | 'Output'): PortDescription[] {
   const count: [number] = [0];
   api.call(`SessionGet${side}Count`, session, count);

@@ -119,6 +119,8 @@ export function hostArray(dtype: DType, buffer: ArrayBuffer, length: number): Ho
   switch (dtype) {
     case 'float32':
       return new Float32Array(buffer, 0, length);
+    case 'float64':
+      return new Float64Array(buffer, 0, length);
     case 'float16':
     case 'bfloat16':
       return new Uint16Array(buffer, 0, length);

@@ -14,6 +14,7 @@ import { binaryModel, tinyModel } from './tinyModel';
 
 const samples: Record<DType, HostArray> = {
   float32: Float32Array.of(1.5, -0, Number.NaN, 3e38),
+  float64: Float64Array.of(1 / 3, -0, Number.NaN, 1e300),
   float16: Uint16Array.of(0x3c00, 0x7bff, 0x8000, 0x7e00),
   bfloat16: Uint16Array.of(0x3f80, 0x7f7f, 0x8000, 0x7fc0),
   int64: BigInt64Array.of(0n, -1n, 9007199254740993n, -(2n ** 63n)),
