@@ -1,5 +1,5 @@
 // The head of a run's page: its name and state, what can be done about it, how far it is, and why it ended where it failed.
-import type { RunPageState, RunView } from '../../src/protocol/panels/run';
+import type { RunPageState, RunRemedy, RunView } from '../../src/protocol/panels/run';
 import { action, button, type Child, el, fill, type IconName, icon } from '../shared/dom';
 import { clockSeconds, count, durationText, integer, loss as lossText } from '../shared/format';
 import { Slot } from '../shared/slot';
@@ -74,7 +74,11 @@ const bestLine = new Slot(el('p', { class: 'lw-line rn-best' }));
 export function drawHead(
   place: HTMLElement,
   run: RunView,
-  context: { command: (name: string, ...args: unknown[]) => void; silentMs: number },
+  context: {
+    command: (name: string, ...args: unknown[]) => void;
+    mend: (remedy: RunRemedy) => void;
+    silentMs: number;
+  },
 ): void {
   const { command } = context;
   const silent = run.state === 'running' && context.silentMs > silentMs;
@@ -172,8 +176,8 @@ export function drawHead(
     el('i', { style: { width: `${100 * share}%` } }),
     epochMarks.map((at) => el('b', { style: { left: `${100 * at}%` } })),
   ]);
-  failed.show([state === 'failed', run.error, run.checkpoints.length, disabled], () =>
-    state === 'failed' ? failure(run, command) : null,
+  failed.show([state === 'failed', run.error, run.remedies, run.checkpoints.length, disabled], () =>
+    state === 'failed' ? failure(run, command, context.mend) : null,
   );
   bestLine.show([state, best], () =>
     state === 'finished' && best !== undefined && best.evalLoss !== null
@@ -185,7 +189,11 @@ export function drawHead(
   );
 }
 
-function failure(run: RunView, command: (name: string, ...args: unknown[]) => void): Child {
+function failure(
+  run: RunView,
+  command: (name: string, ...args: unknown[]) => void,
+  mend: (remedy: RunRemedy) => void,
+): Child {
   const { error, id } = run;
   const [first, ...rest] = (error?.message ?? 'It ended without saying why.').split('\n');
   const newest = run.checkpoints.at(-1);
@@ -206,6 +214,23 @@ function failure(run: RunView, command: (name: string, ...args: unknown[]) => vo
       {},
       `${error?.remedy ?? ''}${newest === undefined ? ' Nothing was saved.' : ` The checkpoint of step ${integer(newest.step)} is kept.`}`,
     ),
+    run.remedies.length === 0
+      ? null
+      : el(
+          'ul',
+          { class: 'rn-mend' },
+          run.remedies.map((remedy) =>
+            el(
+              'li',
+              {},
+              action(
+                `Open form with ${remedy.edits.map(({ key, value }) => `${key}: ${value}`).join(', ')}`,
+                () => mend(remedy),
+              ),
+              el('span', { class: 'small muted' }, remedy.sameResult ? 'same result' : 'changes the result'),
+            ),
+          ),
+        ),
     el(
       'div',
       { class: 'lw-actions' },

@@ -16,7 +16,23 @@ export interface SampleText {
   text: string;
 }
 
+/** The device at a moment; null stands for what the driver did not tell. */
+export interface DevicePoint {
+  step: number;
+  /** Milliseconds since 1970. */
+  at: number;
+  device: string;
+  name: string;
+  /** Bytes, of all programs. */
+  used: number | null;
+  total: number | null;
+  /** 0…1. */
+  utilization: number | null;
+}
+
 const mostEvents = 2000;
+/** Twice what a chart shows; then every other one goes. */
+const mostDevicePoints = 1200;
 
 export class RunHistory {
   readonly step: number[] = [];
@@ -30,6 +46,7 @@ export class RunHistory {
   evals: EvalPoint[] = [];
   samples: SampleText[] = [];
   checkpoints: { step: number; reason: string }[] = [];
+  device: DevicePoint[] = [];
   /** Newest last. */
   events: OtherEvent[] = [];
 
@@ -65,6 +82,10 @@ export class RunHistory {
   }
 
   #addEvent(event: OtherEvent): void {
+    if (event.type === 'device') {
+      this.#addDevice(event);
+      return;
+    }
     if (event.type === 'run-started') {
       this.#backTo(event.resumedFromStep ?? 0);
     } else if (event.type === 'eval') {
@@ -84,6 +105,21 @@ export class RunHistory {
     if (this.events.length > mostEvents) this.events.splice(0, this.events.length - mostEvents);
   }
 
+  #addDevice({
+    step,
+    time,
+    device,
+    name,
+    memoryUsedBytes: used,
+    memoryTotalBytes: total,
+    utilization,
+  }: Extract<OtherEvent, { type: 'device' }>): void {
+    const at = Date.parse(time);
+    if (Number.isNaN(at)) return;
+    this.device.push({ step, at, device, name, used, total, utilization });
+    if (this.device.length > mostDevicePoints) this.device = this.device.filter((_, i) => i % 2 === 1);
+  }
+
   /** Forgets what came after a step. */
   #backTo(step: number): void {
     let length = this.step.length;
@@ -101,5 +137,6 @@ export class RunHistory {
     this.evals = this.evals.filter((one) => one.step <= step);
     this.samples = this.samples.filter((one) => one.step <= step);
     this.checkpoints = this.checkpoints.filter((one) => one.step <= step);
+    this.device = this.device.filter((one) => one.step <= step);
   }
 }

@@ -2,13 +2,14 @@
 // Longer than 400 lines: head, charts, samples and tables are files of their own; what is left is the page and who tells whom.
 import '../shared/workbench.css';
 import './run.css';
-import type { RunContract, RunView } from '../../src/protocol/panels/run';
+import type { RunContract, RunRemedy, RunView } from '../../src/protocol/panels/run';
 import { action, button, type Child, el, fill, icon, quantity } from '../shared/dom';
 import { bytes, clock, count, duration, integer, loss as lossText } from '../shared/format';
 import { openPage } from '../shared/page';
 import { connect } from '../shared/port';
 import { onThemeChange } from '../shared/theme';
 import { looks, newest, RunCharts, type Shown } from './charts';
+import { devicePeak, deviceUse } from './device';
 import { eventRows } from './events';
 import { drawHead, isLive } from './head';
 import { RunHistory } from './history';
@@ -35,6 +36,8 @@ let lastHeard = Date.now();
 
 const command = (name: string, ...args: unknown[]): void =>
   void port.request('command', { command: name, args }).catch(() => undefined);
+
+const mend = ({ edits }: RunRemedy): void => void port.request('mend', { edits }).catch(() => undefined);
 
 const head = el('div', {});
 const stats = el('dl', { class: 'rn-stats' });
@@ -233,7 +236,7 @@ function draw(): void {
   if (view === undefined) return;
   const own = history() ?? new RunHistory(view.id, view.name);
   const others = compared.flatMap((id) => histories.get(id) ?? []);
-  drawHead(head, view, { command, silentMs: Date.now() - lastHeard });
+  drawHead(head, view, { command, mend, silentMs: Date.now() - lastHeard });
   drawStats(view, own);
   if (kept.tab === 'charts') {
     drawLegend(others);
@@ -255,7 +258,7 @@ function draw(): void {
           ? (view.phase ?? 'Waiting for the first step')
           : 'This run ended before its first step.';
     if (table.hasAttribute('open')) fill(tablePlace, lossTable(own));
-    drawMemory(view);
+    drawMemory(view, own);
     fill(events, el('h2', {}, 'Events'), eventRows(own.events.slice(-12).reverse()));
   } else if (kept.tab === 'samples') drawSamples(samples, own.samples);
   else if (kept.tab === 'log')
@@ -314,6 +317,7 @@ function drawStats(run: RunView, own: RunHistory): void {
       ? undefined
       : (Date.parse(run.updatedAt) - Date.parse(run.startedAt)) / 1000;
   const tokens = own.tokens.at(-1) ?? 0;
+  const peak = measuredPeak(run, own);
   fill(
     stats,
     stat(
@@ -346,16 +350,21 @@ function drawStats(run: RunView, own: RunHistory): void {
         ),
     stat(
       'Memory peak',
-      run.peakMemoryBytes === null ? '–' : quantity(...bytes(run.peakMemoryBytes)),
+      peak === null ? '–' : quantity(...bytes(peak)),
       run.plan?.predictedPeakBytes == null ? '' : `forecast ${bytes(run.plan.predictedPeakBytes).join(' ')}`,
     ),
     stat('Read', quantity(count(tokens), 'tokens'), run.epoch > 0 ? `epoch ${run.epoch.toFixed(2)}` : ''),
   );
 }
 
-function drawMemory(run: RunView): void {
+/** What the forecast is held against: of a device the most that was taken there, else the process's own peak. */
+function measuredPeak(run: RunView, own: RunHistory): number | null {
+  return devicePeak(own.device) ?? run.peakMemoryBytes;
+}
+
+function drawMemory(run: RunView, own: RunHistory): void {
   const predicted = run.plan?.predictedPeakBytes ?? null;
-  const measured = run.peakMemoryBytes;
+  const measured = measuredPeak(run, own);
   if (measured === null && predicted === null) {
     fill(memory);
     return;
@@ -400,6 +409,7 @@ function drawMemory(run: RunView): void {
             ),
       ),
     ),
+    deviceUse(own.device),
   );
 }
 
@@ -500,7 +510,7 @@ port.on('run', (next) => {
   view = next;
   if (first) keep();
   // Words and figures at once, charts with the next frame.
-  drawHead(head, next, { command, silentMs: Date.now() - lastHeard });
+  drawHead(head, next, { command, mend, silentMs: Date.now() - lastHeard });
   drawStats(next, history() ?? new RunHistory(next.id, next.name));
   redraw();
 });

@@ -7,6 +7,8 @@ import { RunSteps } from './runSteps';
 
 /** Columns that an overview serves, up to eight steps in each: more than a chart has pixels. */
 const overviewColumns = 800;
+/** So many samples of the device are told of a long log. */
+const mostDeviceSamples = 600;
 /** A long log is shown as far as it is read this often. */
 const showMs = 700;
 
@@ -84,7 +86,10 @@ export class RunLog {
   }
 
   #tellAll(): void {
-    const pieces = this.#others.map((event) => ({ steps: noSteps, event: event as OtherEvent | null }));
+    const pieces = thinned(this.#others).map((event) => ({
+      steps: noSteps,
+      event: event as OtherEvent | null,
+    }));
     this.tell({ pieces: [...pieces, { steps: this.#steps.overview(overviewColumns), event: null }] }, true);
   }
 
@@ -97,4 +102,13 @@ export class RunLog {
       }),
     };
   }
+}
+
+/** The events with no more samples of the device than a chart can show; the newest is among them. */
+function thinned(events: readonly OtherEvent[]): readonly OtherEvent[] {
+  const samples = events.reduce((sum, { type }) => sum + (type === 'device' ? 1 : 0), 0);
+  if (samples <= mostDeviceSamples) return events;
+  const every = Math.ceil(samples / mostDeviceSamples);
+  let left = samples;
+  return events.filter(({ type }) => type !== 'device' || --left % every === 0);
 }

@@ -4,7 +4,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import * as vscode from 'vscode';
-import type { RunContract, RunView } from '../../protocol/panels/run';
+import type { RunContract, RunRemedy, RunView } from '../../protocol/panels/run';
+import { openFormWith, recipeOfRun } from '../recipes/mend';
+import { memoryRemedies } from '../runs/memoryRemedies';
 import { isLive, type RunRecord } from '../runs/runRecord';
 import type { Services } from '../services';
 import { commonRequests } from './configureRequests';
@@ -41,6 +43,11 @@ export class RunPage implements vscode.Disposable {
         this.#logs.get(other)?.end();
         this.#logs.delete(other);
         this.#channel.push('compared', this.#compared);
+        return undefined;
+      },
+      mend: async ({ edits }) => {
+        const run = services.runs.get(id);
+        if (run !== undefined) await openFormWith(run, edits, services);
         return undefined;
       },
       save: (file) => this.#save(file),
@@ -85,8 +92,23 @@ export class RunPage implements vscode.Disposable {
 
   #tellRun(): void {
     const run = this.services.runs.get(this.id);
-    if (run !== undefined) this.#channel.push('run', viewOf(run));
+    if (run === undefined) return;
+    if (run.error?.code === 'out-of-memory' && this.#remedies === undefined) {
+      this.#remedies = [];
+      recipeOfRun(run).then(
+        (recipe) => {
+          if (recipe === undefined) return;
+          this.#remedies = memoryRemedies(recipe);
+          this.#tellRun();
+        },
+        (cause: unknown) => this.services.log.error(cause as Error),
+      );
+    }
+    this.#channel.push('run', viewOf(run, this.#remedies ?? []));
   }
+
+  /** Of a run that ran out of memory, once its recipe is read. */
+  #remedies: readonly RunRemedy[] | undefined;
 
   #listened = false;
 
@@ -157,7 +179,7 @@ export class RunPage implements vscode.Disposable {
   }
 }
 
-function viewOf(run: RunRecord): RunView {
+function viewOf(run: RunRecord, remedies: readonly RunRemedy[]): RunView {
   const live = isLive(run.state);
   return {
     id: run.id,
@@ -183,6 +205,7 @@ function viewOf(run: RunRecord): RunView {
     })),
     adapter: run.result?.adapter ?? null,
     error: run.error ?? null,
+    remedies: run.error?.code === 'out-of-memory' ? remedies : [],
     startedAt: run.startedAt ?? null,
     updatedAt: run.updatedAt ?? null,
     trusted: vscode.workspace.isTrusted,

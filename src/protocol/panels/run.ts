@@ -2,6 +2,7 @@
 import type { ErrorReport } from '../errors';
 import type { PlanFacts, RunEvent } from '../run';
 import type { CommonRequests } from '../webview';
+import type { RecipeEdit } from './configure';
 
 /** Steps, one entry each; null stands for what was not measured. */
 export interface StepColumns {
@@ -35,6 +36,13 @@ export type RunPageState =
   | 'stopped'
   | 'failed';
 
+/** A change of the recipe that may let a failed run succeed. */
+export interface RunRemedy {
+  edits: readonly RecipeEdit[];
+  /** Whether the result of the training stays the same. */
+  sameResult: boolean;
+}
+
 /** What is known of the run now. */
 export interface RunView {
   id: string;
@@ -57,6 +65,8 @@ export interface RunView {
   checkpoints: readonly { step: number; evalLoss: number | null; best: boolean }[];
   adapter: string | null;
   error: ErrorReport | null;
+  /** Of a run that ran out of memory. */
+  remedies: readonly RunRemedy[];
   startedAt: string | null;
   /** Of the newest event. */
   updatedAt: string | null;
@@ -72,6 +82,8 @@ export interface RunContract {
     /** Asks which runs to compare with. */
     compare: { params: Record<string, never>; result: undefined };
     remove: { params: { id: string }; result: undefined };
+    /** Makes edits in the recipe of the run and opens its form. */
+    mend: { params: { edits: readonly RecipeEdit[] }; result: undefined };
     /** A picture of the page's making (base64), or all steps of the run as text, for which `content` is empty. */
     save: { params: { name: string; kind: 'png' | 'csv'; content: string }; result: boolean };
   };

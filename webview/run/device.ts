@@ -1,0 +1,83 @@
+// The device of a run: how much of its memory is taken and how busy it is, now and over the run. It draws what it is told.
+import { type Child, el, quantity } from '../shared/dom';
+import { bytes, bytesText } from '../shared/format';
+import type { DevicePoint } from './history';
+
+const svgSpace = 'http://www.w3.org/2000/svg';
+const width = 240;
+const height = 32;
+
+/** The most that was taken on the device, by all programs; null where nothing was told. */
+export function devicePeak(points: readonly DevicePoint[]): number | null {
+  const taken = points.flatMap(({ used }) => used ?? []);
+  return taken.length === 0 ? null : taken.reduce((a, b) => Math.max(a, b));
+}
+
+/** Shares (0…1) over time → an SVG path; where nothing was told it has a gap. Pure. */
+export function sharePath(points: readonly { at: number; share: number | null }[]): string {
+  const from = points[0]?.at ?? 0;
+  const span = Math.max(1, (points.at(-1)?.at ?? 0) - from);
+  let pen = 'M';
+  const parts: string[] = [];
+  for (const { at, share } of points) {
+    if (share === null) {
+      pen = 'M';
+      continue;
+    }
+    const x = (width * (at - from)) / span;
+    const y = (height - 1) * (1 - Math.max(0, Math.min(1, share))) + 0.5;
+    parts.push(`${pen}${x.toFixed(1)} ${y.toFixed(1)}`);
+    pen = 'L';
+  }
+  return parts.join('');
+}
+
+function line(path: string, label: string): SVGSVGElement {
+  const svg = document.createElementNS(svgSpace, 'svg');
+  svg.setAttribute('class', 'rn-use');
+  svg.setAttribute('viewBox', `0 0 ${width} ${height}`);
+  svg.setAttribute('preserveAspectRatio', 'none');
+  svg.setAttribute('role', 'img');
+  svg.setAttribute('aria-label', label);
+  const drawn = document.createElementNS(svgSpace, 'path');
+  drawn.setAttribute('d', path);
+  svg.append(drawn);
+  return svg;
+}
+
+/** Tiles with a line each; nothing where the run has told nothing of a device. */
+export function deviceUse(points: readonly DevicePoint[]): Child {
+  const last = points.at(-1);
+  if (last === undefined) return null;
+  const { device, name, used, total, utilization } = last;
+  const peak = devicePeak(points);
+  const percent = utilization === null ? '' : String(Math.round(100 * utilization));
+  const tile = (title: string, value: Child, path: string, said: string): HTMLElement =>
+    el('div', {}, el('h3', {}, title, el('span', { class: 'num' }, value)), line(path, said));
+  return el(
+    'div',
+    { class: 'rn-device' },
+    el('p', { class: 'small muted' }, `${device}, ${name}`),
+    peak === null || total === null
+      ? null
+      : tile(
+          'Device memory',
+          used === null ? '–' : quantity(...bytes(used)),
+          sharePath(
+            points.map((one) => ({ at: one.at, share: one.used === null ? null : one.used / total })),
+          ),
+          `Memory of ${device}: ${used === null ? 'unknown' : bytesText(used)} of ${bytesText(total)} taken, ${bytesText(peak)} at most`,
+        ),
+    peak === null || total === null
+      ? null
+      : el('p', { class: 'small muted' }, `of ${bytesText(total)}, at most ${bytesText(peak)}, all programs`),
+    points.every((one) => one.utilization === null)
+      ? null
+      : tile(
+          'Device busy',
+          percent === '' ? '–' : quantity(percent, '%'),
+          sharePath(points.map((one) => ({ at: one.at, share: one.utilization }))),
+          `Share of the time in which ${device} computed: ${percent === '' ? 'unknown' : `${percent} %`} now`,
+        ),
+  );
+}
