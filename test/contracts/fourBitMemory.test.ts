@@ -25,49 +25,61 @@ const wide = {
   rms_norm_eps: 1e-6,
 };
 
-for (const checkpointing of ['selective', 'full'] as const) {
-  for (const blockSize of [64, 1024]) {
-    test(`blocks of ${blockSize}, ${checkpointing} checkpointing: one weight at a time is whole, and the forecast knows`, async () => {
-      const model = modelFromConfig(wide);
-      const plan = planAdapter(model, adapterSettings(model, { target_modules: 'all-linear' }));
-      const format = { quantType: 'nf4', blockSize, doubleQuant: true } as const;
-      const compile = (quantised: boolean) =>
-        gradientGraph({
-          model,
-          plan,
-          slabs: planSlabs(plan.tensors),
-          rows: 1,
-          length: 32,
-          packing: false,
-          accumulate: true,
-          checkpointing,
-          dropoutPool: 0,
-          ...(quantised ? { packed: packedForms(model, new Map(), { format }) } : {}),
-        }).graph;
-      const measured = async (graph: ReturnType<typeof compile>): Promise<number> => {
-        const own = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
-        try {
-          const program = await Program.open(own, graph, new Map());
-          await program.run();
-          return own.memory().peakBytes;
-        } finally {
-          await own.close();
-        }
-      };
-      const graph = compile(true);
-      const [whole, packed] = [await measured(compile(false)), await measured(graph)];
-      const largestWeight = 4 * wide.hidden_size * wide.intermediate_size;
-      const allWeights = 4 * wide.num_hidden_layers * (4 * 256 * 256 + 3 * 256 * 704);
-      // Indices, looked-up and scaled values of one weight, and what the arena wastes; of 25 times as many.
-      assert.ok(
-        packed - whole < 5 * largestWeight,
-        `${packed - whole} bytes for a weight of ${largestWeight}, ${allWeights} for all`,
-      );
-      assert.ok(lookups(graph) > 20);
-      const predicted = liveness(graph).peakBytes;
-      assert.ok(Math.abs(predicted / packed - 1) < 0.06, `predicted ${predicted}, measured ${packed}`);
-    });
-  }
+const all = 'all-linear';
+// Modules without an adapter: their gradient has no product but δ·W, so that without an order of its own the runtime's walk
+// makes W long before δ, and many weights are whole at once.
+const some = ['q_proj', 'v_proj'];
+const cases = [
+  { targets: all, checkpointing: 'selective', blockSize: 64 },
+  { targets: all, checkpointing: 'selective', blockSize: 1024 },
+  { targets: all, checkpointing: 'full', blockSize: 64 },
+  { targets: all, checkpointing: 'full', blockSize: 1024 },
+  { targets: some, checkpointing: 'none', blockSize: 1024 },
+  { targets: some, checkpointing: 'selective', blockSize: 64 },
+  { targets: some, checkpointing: 'full', blockSize: 64 },
+] as const;
+
+for (const { targets, checkpointing, blockSize } of cases) {
+  test(`${targets}, blocks of ${blockSize}, ${checkpointing} checkpointing: one weight at a time is whole, and the forecast knows`, async () => {
+    const model = modelFromConfig(wide);
+    const plan = planAdapter(model, adapterSettings(model, { target_modules: targets }));
+    const format = { quantType: 'nf4', blockSize, doubleQuant: true } as const;
+    const compile = (quantised: boolean) =>
+      gradientGraph({
+        model,
+        plan,
+        slabs: planSlabs(plan.tensors),
+        rows: 1,
+        length: 32,
+        packing: false,
+        accumulate: true,
+        checkpointing,
+        dropoutPool: 0,
+        ...(quantised ? { packed: packedForms(model, new Map(), { format }) } : {}),
+      }).graph;
+    const measured = async (graph: ReturnType<typeof compile>): Promise<number> => {
+      const own = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+      try {
+        const program = await Program.open(own, graph, new Map());
+        await program.run();
+        return own.memory().peakBytes;
+      } finally {
+        await own.close();
+      }
+    };
+    const graph = compile(true);
+    const [whole, packed] = [await measured(compile(false)), await measured(graph)];
+    const largestWeight = 4 * wide.hidden_size * wide.intermediate_size;
+    const allWeights = 4 * wide.num_hidden_layers * (4 * 256 * 256 + 3 * 256 * 704);
+    // Indices, looked-up and scaled values of one weight, and what the arena wastes; of 25 times as many.
+    assert.ok(
+      packed - whole < 5.25 * largestWeight,
+      `${packed - whole} bytes for a weight of ${largestWeight}, ${allWeights} for all`,
+    );
+    assert.ok(lookups(graph) > 20);
+    const predicted = liveness(graph).peakBytes;
+    assert.ok(Math.abs(predicted / packed - 1) < 0.06, `predicted ${predicted}, measured ${packed}`);
+  });
 }
 
 /** How many times a weight is looked up; no look-up begins before the product of the one before is done. */

@@ -73,8 +73,13 @@ export const packedOps = defineOps({
       const blocks = elements(sizes.shape);
       const found = b.op('Gather', [table, index(b, codes)], { axis: 0 });
       const scaled = b.mul(b.reshape(found, [blocks, a.block_size]), b.reshape(sizes, [blocks, 1]));
-      const flat = b.reshape(scaled, [blocks * a.block_size]);
-      const weight = b.reshape(cut(b, flat, a.out_features * a.in_features), [a.out_features, a.in_features]);
+      const count = a.out_features * a.in_features;
+      // The runtime fuses two shapes in a row into a new node, which its walk takes first: the weight would be made early.
+      const values =
+        elements(scaled.shape) === count
+          ? scaled
+          : b.slice(b.reshape(scaled, [blocks * a.block_size]), 0, 0, count);
+      const weight = b.reshape(values, [a.out_features, a.in_features]);
       return [a.transposed ? b.transpose(weight, [1, 0]) : weight];
     },
   } as OpDefinition<PackedAttributes>,

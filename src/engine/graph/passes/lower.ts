@@ -7,7 +7,8 @@ import type { Precision } from '../precision';
 /**
  * Returns an equal program without `workbench` operators and without nodes that no output needs. Emission order stays, but
  * for `fresh` values: each of their readers gets its own, whose nodes stand before all others. The runtime's walk (see
- * estimate/executionOrder.ts) takes a node's earliest input last, so that such a value is made right before it is read.
+ * estimate/executionOrder.ts) takes a node's earliest input last, so that such a value is made right before it is read. Else
+ * the δ·W of a module without an adapter would have W made first, and keep it until δ has come down to the module.
  */
 export function lower(graph: Graph, device: Precision['device'] = 'cpu'): Graph {
   const needed = neededValues(
