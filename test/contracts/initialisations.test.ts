@@ -15,6 +15,7 @@ import { readRaw, readSafetensors, readTensor } from '../../src/engine/checkpoin
 import type { Batch } from '../../src/engine/data';
 import { BaseWeights } from '../../src/engine/execution/baseWeights';
 import { modelFromConfig } from '../../src/engine/models/registry';
+import { fromParts, packedParts, turned, unpackWeight } from '../../src/engine/quantization/packedWeight';
 import { type PreparedStart, prepareStart } from '../../src/engine/train/start';
 import { contractRuntime } from './contractRuntime';
 import { methodGoldens, openGolden } from './goldenTraining';
@@ -124,6 +125,17 @@ function product(site: Site, values: ReadonlyMap<string, Float32Array>): Float64
   return out;
 }
 
+/** The values that the run computes with, in the checkpoint's layout, also where they lie in four bits. */
+async function baseOf(site: Site, weights: BaseWeights): Promise<Float32Array> {
+  const name = site.module.weight;
+  const form = weights.packed.get(name);
+  if (!form) return runtime.read(await weights.tensor(name)) as Float32Array;
+  const parts = [];
+  for (const part of packedParts(form)) parts.push(runtime.read(await weights.tensor(name + part.suffix)));
+  const values = unpackWeight(fromParts(form, parts));
+  return site.module.kind === 'conv1d' ? turned(values, site.outFeatures, site.inFeatures) : values;
+}
+
 function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let [off, size] = [0, 0];
   for (let i = 0; i < a.length; i++) {
@@ -144,7 +156,7 @@ for (const [name, given] of Object.entries(cases)) {
       const off = distance(product(site, start.values), product(site, golden.values));
       assert.ok(off < tolerance, `${site.path}: products differ by ${off}`);
       const theirs = await readTensor(changed.get(`${site.path}.weight`)!);
-      const base = runtime.read(await weights.tensor(site.module.weight)) as Float32Array;
+      const base = await baseOf(site, weights);
       assert.ok(
         distance(base, theirs) < tolerance,
         `${site.path}: bases differ by ${distance(base, theirs)}`,

@@ -137,7 +137,7 @@ for (const optimizer of optimizers) {
     for (const variant of variants) {
       const plan = planOf(model, variant, 0);
       const own = Object.fromEntries(optimizer.entry.fields.map(({ key, default: d }) => [key, d ?? null]));
-      const chosen = settings(optimizer.id, { ...own, rank: 2 });
+      const chosen = settings(optimizer.id, { ...own, galore_rank: 2 });
       let slabs: ReturnType<typeof slabsFor>;
       try {
         slabs = slabsFor(plan.tensors, chosen);
