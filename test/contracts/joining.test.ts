@@ -11,7 +11,6 @@ import { type Checkpoint, openCheckpoint } from '../../src/engine/checkpoint/fol
 import { readTensor } from '../../src/engine/checkpoint/safetensors';
 import { gradientGraph } from '../../src/engine/compile/gradientGraph';
 import { joiningOf, projectionGroups } from '../../src/engine/compile/projections';
-import type { Batch } from '../../src/engine/data';
 import { BaseWeights, packedForms } from '../../src/engine/execution/baseWeights';
 import { joinRule, whatever, worthwhile } from '../../src/engine/execution/joining';
 import { type JoinRule, joinedName } from '../../src/engine/graph/passes/join';
@@ -22,7 +21,7 @@ import { slabsFor } from '../../src/engine/optim/registry';
 import { Random } from '../../src/engine/random';
 import { Trainer, type TrainerSettings } from '../../src/engine/train/trainer';
 import { contractRuntime } from './contractRuntime';
-import { adapterSettings, randomEarlier } from './randomAdapter';
+import { adapterSettings, randomBatch, randomEarlier } from './randomAdapter';
 
 const runtime = contractRuntime();
 after(() => runtime.close());
@@ -59,24 +58,6 @@ function planOf(model: Model, variant: Variant, lora_dropout = 0) {
   return variant.earlier ? planAdapter(model, given, randomEarlier(plan, 0.2)) : plan;
 }
 
-function batchOf(model: Model): Batch {
-  const [rows, length] = [2, 6];
-  const random = new Random(5, 'batch');
-  const ids = Int32Array.from({ length: rows * length }, () => random.below(model.vocabularySize));
-  const targets = ids.map((_, i) => (i % length === length - 1 ? -100 : ids[i + 1]!));
-  return {
-    rows,
-    length,
-    ids,
-    targets,
-    positions: Int32Array.from(ids, (_, i) => i % length),
-    segments: new Int32Array(ids.length).fill(1),
-    trainedTokens: targets.filter((target) => target >= 0).length,
-    tokens: ids.length,
-    sourceRows: [],
-  };
-}
-
 /** Loss and gradients of one batch, from the same random parameters. */
 async function measured(
   { checkpoint, model }: { checkpoint: Checkpoint; model: Model },
@@ -88,7 +69,7 @@ async function measured(
   const precision = precisionFor('float32', runtime.device.kind);
   const weights = BaseWeights.of(runtime, checkpoint, model, precision, undefined, rule);
   const plan = planOf(model, variant, lora_dropout);
-  const batch = batchOf(model);
+  const batch = randomBatch(model);
   const trainer = await Trainer.create({
     runtime,
     model,

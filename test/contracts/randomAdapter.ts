@@ -3,6 +3,7 @@ import { loraConfig } from '../../src/engine/adapters/peftConfig';
 import { type AdapterPlan, planAdapter } from '../../src/engine/adapters/plan';
 import { type AdapterSettings, settingsOfPeft } from '../../src/engine/adapters/settings';
 import type { EarlierTask } from '../../src/engine/adapters/variant';
+import type { Batch } from '../../src/engine/data';
 import { elements } from '../../src/engine/dtype';
 import type { Model } from '../../src/engine/models/architecture';
 import { Random } from '../../src/engine/random';
@@ -58,4 +59,23 @@ export async function writeRandomAdapter(
 ): Promise<void> {
   const plan = planAdapter(model, adapterSettings(model, given));
   await writeResult(folder, { plan, values: randomValues(plan, scale), baseFolder: 'base' }, []);
+}
+
+/** Two rows of six random tokens, each trained to tell the next. */
+export function randomBatch(model: Model, seed = 5): Batch {
+  const [rows, length] = [2, 6];
+  const random = new Random(seed, 'batch');
+  const ids = Int32Array.from({ length: rows * length }, () => random.below(model.vocabularySize));
+  const targets = ids.map((_, i) => (i % length === length - 1 ? -100 : ids[i + 1]!));
+  return {
+    rows,
+    length,
+    ids,
+    targets,
+    positions: Int32Array.from(ids, (_, i) => i % length),
+    segments: new Int32Array(ids.length).fill(1),
+    trainedTokens: targets.filter((target) => target >= 0).length,
+    tokens: ids.length,
+    sourceRows: [],
+  };
 }

@@ -22,6 +22,8 @@ export class TrainingState {
   readonly slabs: readonly Slab[];
   readonly #optimizer: Optimizer;
   readonly #tensors = new Map<string, DeviceTensor>();
+  /** Where new values are written before they take the old ones' place; empty where state is updated in place. */
+  readonly #aside = new Map<string, DeviceTensor>();
   /** State of slabs that are moved through a window. */
   readonly #paged = new Map<string, HostArray>();
 
@@ -30,6 +32,7 @@ export class TrainingState {
     trained: readonly PlannedTensor[],
     private readonly settings: OptimizerSettings,
     paging: Paging,
+    inPlace: boolean,
   ) {
     this.#optimizer = optimizerOf(settings.optim);
     this.slabs = slabsFor(trained, settings);
@@ -47,9 +50,16 @@ export class TrainingState {
         } else this.#tensors.set(name, runtime.allocate(dtype, shape));
       }
     }
+    if (inPlace) return;
+    for (const [name, { dtype, shape }] of this.#tensors)
+      this.#aside.set(name, runtime.allocate(dtype, shape));
   }
 
-  /** Fresh state: parameters initialised from the seed, moments zero. */
+  /**
+   * Fresh state: parameters initialised from the seed, moments zero.
+   * @param inPlace false keeps a second buffer for everything that a program changes: nothing is read that may have been
+   *   written already. Slower and larger; it is there to prove that updates in place give the same bits.
+   */
   static async initial(
     runtime: Runtime,
     trained: readonly PlannedTensor[],
@@ -57,8 +67,9 @@ export class TrainingState {
     seed: number,
     base: (tensor: string) => Promise<Float32Array>,
     paging: Paging = { place: 'device' },
+    inPlace = true,
   ): Promise<TrainingState> {
-    const state = new TrainingState(runtime, trained, settings, paging);
+    const state = new TrainingState(runtime, trained, settings, paging, inPlace);
     for (const slab of state.slabs) {
       const data = new Float32Array(slab.length);
       for (const { tensor, offset } of slab.entries) {
@@ -99,9 +110,16 @@ export class TrainingState {
       return [
         [slab.name, this.#tensors.get(slab.name)!],
         [`${slab.name}.gradient`, gradient],
-        [`${slab.name}.gradient.next`, gradient],
+        [`${slab.name}.gradient.next`, this.#aside.get(`${slab.name}.gradient`) ?? gradient],
       ] as [string, DeviceTensor][];
     });
+  }
+
+  /** After a run of a program that changes the state: puts what it wrote aside in place. */
+  settle(program: { writes(name: string): boolean }): void {
+    for (const [name, aside] of this.#aside)
+      if (program.writes(`${name}.next`))
+        this.runtime.write(this.#tensors.get(name)!, this.runtime.read(aside));
   }
 
   /** Bindings of the update graph: state in place. */
@@ -110,7 +128,9 @@ export class TrainingState {
     const learned = [...this.#tensors].filter(([name]) => !frozen.has(name));
     return learned.flatMap(([name, tensor]) => [
       [name, tensor] as [string, DeviceTensor],
-      ...(name.endsWith('.gradient') ? [] : [[`${name}.next`, tensor] as [string, DeviceTensor]]),
+      ...(name.endsWith('.gradient')
+        ? []
+        : [[`${name}.next`, this.#aside.get(name) ?? tensor] as [string, DeviceTensor]]),
     ]);
   }
 
@@ -230,7 +250,7 @@ export class TrainingState {
   }
 
   release(): void {
-    for (const tensor of this.#tensors.values()) tensor.release();
+    for (const tensor of [...this.#tensors.values(), ...this.#aside.values()]) tensor.release();
   }
 
   #read(key: string): HostArray {

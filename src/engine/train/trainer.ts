@@ -42,6 +42,8 @@ export interface TrainerOptions {
   paging?: Paging;
   /** Parameters that a paged optimizer updates at once. */
   windowLength?: number;
+  /** Default true; see `TrainingState.initial`. */
+  inPlace?: boolean;
   /** Optimizer steps of the run, for methods with a schedule of their own. */
   totalSteps?: number;
 }
@@ -99,6 +101,7 @@ export class Trainer {
       settings.seed,
       (tensor) => options.weights.values(tensor),
       options.paging ?? pagingFor(settings, options.runtime.device.kind, options.spillFolder),
+      options.inPlace,
     );
     return new Trainer(options, state);
   }
@@ -125,6 +128,7 @@ export class Trainer {
       program.feed(`dropout_offset.${i}`, BigInt64Array.of(BigInt(offset)));
     });
     await this.#run(program);
+    this.state.settle(program);
     const extra = compiled.extraLosses.reduce(
       (sum, loss) => sum + (loss.coefficient / microBatches) * program.readScalar(loss.name),
       0,
@@ -147,6 +151,7 @@ export class Trainer {
     );
     this.#unscale.feedScalar('inverse_loss_scale', 1 / lossScale.scale);
     await this.#run(this.#unscale);
+    this.state.settle(this.#unscale);
     const finite = Number.isFinite(loss) && Number.isFinite(this.#unscale.readScalar('squares'));
     lossScale.stepped(finite);
     return finite;

@@ -53,6 +53,7 @@ export class Updater {
     const scalars = Object.entries(this.#optimizer.scalars(settings, step, learningRate));
     for (const [name, value] of scalars) this.#main.feedScalar(name, value);
     await this.#run(this.#main);
+    state.settle(this.#main);
     const norm = this.#main.readScalar('norm');
     for (const slab of this.#streamed) await this.#stream(slab, [...scalars, ['norm', norm]]);
     return { norm, notes };
