@@ -37,6 +37,8 @@ export interface RecipeValues {
   // Adapter
   preset: string | null;
   adapter: string;
+  /** An adapter whose tensors training goes on from, with a fresh optimizer; null for a new one. */
+  adapter_name_or_path: string | null;
   init_lora_weights: boolean | string;
   r: number;
   lora_alpha: number;

@@ -170,6 +170,7 @@ function withoutAdapter(recipe: Recipe): Recipe {
     ...recipe,
     ...usual,
     adapter: 'none',
+    adapter_name_or_path: null,
     preset: null,
     load_in_4bit: false,
     loraplus_lr_ratio: null,

@@ -17,6 +17,23 @@ const hasEvalData = (recipe: Recipe): boolean => recipe.eval_dataset.length > 0 
 
 const contradictions: readonly Contradiction[] = [
   {
+    key: 'adapter_name_or_path',
+    holds: (recipe) => recipe.adapter_name_or_path !== null && recipe.adapter === 'none',
+    message: 'adapter_name_or_path goes on from an adapter, and adapter: none trains the whole model.',
+    remedy: 'Remove adapter_name_or_path, or merge the adapter first and give the merged model.',
+    mends: [{ key: 'adapter_name_or_path' }],
+  },
+  {
+    key: 'init_lora_weights',
+    holds: (recipe) =>
+      recipe.adapter_name_or_path !== null &&
+      typeof recipe.init_lora_weights === 'string' &&
+      !['gaussian', 'orthogonal'].includes(recipe.init_lora_weights),
+    message: 'adapter_name_or_path says where training starts, and init_lora_weights would change the base.',
+    remedy: 'Remove init_lora_weights.',
+    mends: [{ key: 'init_lora_weights' }, { key: 'adapter_name_or_path' }],
+  },
+  {
     key: 'fp16',
     holds: (recipe) => recipe.bf16 && recipe.fp16,
     message: 'bf16 and fp16 are both on; a run computes in one of them.',

@@ -111,6 +111,14 @@ function descriptions(choices: (axis: Axis | 'preset') => Choice[]): Description
       group: 'adapter',
       description: 'What is trained.',
     },
+    adapter_name_or_path: {
+      type: 'path',
+      default: null,
+      group: 'adapter',
+      advanced: true,
+      description:
+        'The folder of an adapter whose training goes on, with a fresh optimizer and schedule. Method, r, scaling and targets must be its own. To go on from an interrupted run use resume_from_checkpoint.',
+    },
     init_lora_weights: {
       type: 'enum',
       choices: choices('init_lora_weights'),

@@ -142,6 +142,17 @@ function missingFiles(recipe: Recipe, source: RecipeSource): Problem[] {
       });
     });
   }
+  if (
+    recipe.adapter_name_or_path !== null &&
+    recipe.resume_from_checkpoint === false &&
+    !existsSync(recipe.adapter_name_or_path)
+  ) {
+    problems.push({
+      where: placeOf(source, 'adapter_name_or_path'),
+      message: `adapter_name_or_path: there is no folder ${recipe.adapter_name_or_path}.`,
+      remedy: 'Give the folder of an adapter on this machine, or leave it out.',
+    });
+  }
   if (typeof recipe.resume_from_checkpoint === 'string' && !existsSync(recipe.resume_from_checkpoint)) {
     problems.push({
       where: placeOf(source, 'resume_from_checkpoint'),

@@ -251,6 +251,7 @@ function resolveRecipe(
     model: path(String(common.model)),
     dataset: datasetSources(get('dataset'), path),
     eval_dataset: evalDataset,
+    adapter_name_or_path: common.adapter_name_or_path === null ? null : path(common.adapter_name_or_path),
     output_dir: path(typeof common.output_dir === 'string' ? common.output_dir : join('runs', name)),
     dtype:
       common.dtype !== 'auto' ? common.dtype : common.bf16 ? 'bfloat16' : common.fp16 ? 'float16' : 'auto',

@@ -21,6 +21,7 @@ import { dataOptions } from '../data/recipeOptions';
 import type { Model } from '../models/architecture';
 import { attentionOf } from '../models/attentions';
 import { modelOfRecipe } from '../models/stretchedPositions';
+import { continuedValues } from './continuedAdapter';
 
 export interface Inputs {
   checkpoint: Checkpoint;
@@ -30,6 +31,8 @@ export interface Inputs {
   data: PreparedData;
   /** Digest of the training examples in order. */
   dataDigest: string;
+  /** Tensors of the adapter that a new run goes on from (`adapter_name_or_path`). */
+  continued: ReadonlyMap<string, Float32Array>;
   /** What a person should know of them, in full sentences. */
   notes: readonly string[];
 }
@@ -44,6 +47,10 @@ export async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inpu
   attentionOf(recipe, model);
   baseTensors(checkpoint, model);
   const plan = withLoraPlusRates(await planWithEarlier(model, recipe), recipe);
+  const { adapter_name_or_path: before } = recipe;
+  // A checkpoint holds everything of its own.
+  const starts = before !== null && recipe.resume_from_checkpoint === false;
+  const continued = starts ? await continuedValues(before, model, plan) : new Map<string, Float32Array>();
   const tokenizer = await loadTokenizer(checkpoint.folder);
   report('tokenizing', 'Reading and tokenizing the data');
   const data = await prepareData(dataOptions(recipe, model, tokenizer));
@@ -54,6 +61,7 @@ export async function readInputs(recipe: Recipe, host: EngineHost): Promise<Inpu
     tokenizer,
     data,
     dataDigest: digest(data.train),
+    continued,
     notes,
   };
 }

@@ -124,6 +124,7 @@ class Run {
       this.#preparing = this.#preparation !== undefined && chosen === undefined;
       this.#trainer = await this.#openTrainer();
       this.#trainer.state.write(start.values);
+      this.#trainer.state.write(inputs.continued);
       this.#start = startFactors(start, this.#trainer.state.readAll());
       if (from) warnings = await this.#restore(from);
       this.#recorder = this.#openRecorder(from);

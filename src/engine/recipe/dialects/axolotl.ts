@@ -101,7 +101,7 @@ export const axolotl: Dialect = {
         : value === 'qlora'
           ? { set: { adapter: 'lora', ...inFourBits } }
           : { set: { adapter: String(value) } },
-    lora_model_dir: unsupportedIfSet('training that goes on from an adapter'),
+    lora_model_dir: 'adapter_name_or_path',
     lora_r: 'r',
     lora_target_linear: whenTrue({ target_modules: 'all-linear' }),
     lora_target_modules: (value, all) =>

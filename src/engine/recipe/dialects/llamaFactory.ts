@@ -45,7 +45,16 @@ export const llamaFactory: Dialect = {
   keys: {
     ...trainerKeys,
     model_name_or_path: 'model',
-    adapter_name_or_path: unsupportedIfSet('training that goes on from an adapter'),
+    adapter_name_or_path: (value, all) => {
+      if (value === null || value === undefined || value === '') return { ignored: 'off' };
+      if (String(value).includes(','))
+        return { unsupported: 'several adapters (merge all but the last into the base)' };
+      // LLaMA-Factory merges it into the base then, and trains a new one.
+      return all.create_new_adapter === true
+        ? { unsupported: 'create_new_adapter (merge the adapter into the base first)' }
+        : { set: { adapter_name_or_path: value as SettingValue } };
+    },
+    create_new_adapter: ignored('taken with adapter_name_or_path'),
     stage: (value) =>
       value === 'sft' || value === 'pt'
         ? { set: value === 'pt' ? { train_on: 'all' } : {} }
