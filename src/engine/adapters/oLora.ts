@@ -158,13 +158,13 @@ export const oLora: Variant = {
         forms.map((form) => ({ rank: form.rank, data: part(form) })),
       );
     const s = loraScaling(site, settings);
-    // One scaling for all tasks is what alpha/r can say without changing a bit of the factors.
+    // One scaling for all tasks is what alpha/r can say without changing a bit of the factors; absent tasks have none.
     const alike = presentPairs(site).every(({ pair }) => Math.abs(pair.scaling - s) <= 1e-9 * Math.abs(s));
     return {
       rank,
       a,
       b: stack((form) => form.b),
-      ...(alike ? { stored: { b: stack((form) => form.stored!.b), alpha: s * rank } } : {}),
+      ...(alike ? { stored: { b: stack((form) => form.stored?.b ?? form.b), alpha: s * rank } } : {}),
     };
   },
   tasks: taskForms,
