@@ -36,7 +36,11 @@ export class Method {
       const chosen = presets.some(({ id }) => id === preset) ? preset : null;
       fill(
         this.presets,
-        presets.map(({ id, label }, i) =>
+        presets.flatMap(({ id, category, label }, i) => [
+          // What the screen reader hears is in the chip's own description.
+          ...(category === presets[i - 1]?.category
+            ? []
+            : [el('span', { class: 'cf-category', 'aria-hidden': 'true' }, category)]),
           el(
             'button',
             {
@@ -44,7 +48,7 @@ export class Method {
               class: 'lw-chip',
               role: 'radio',
               'aria-checked': String(id === chosen),
-              title: label,
+              title: `${label} (${category})`,
               tabindex: id === chosen || (chosen === null && i === 0) ? 0 : -1,
               dataset: { preset: id },
               on: {
@@ -57,7 +61,7 @@ export class Method {
             },
             label.split(/[:,]| on /)[0]!,
           ),
-        ),
+        ]),
       );
       this.#explain(chosen);
       if (focused) this.presets.querySelector<HTMLElement>('[tabindex="0"]')?.focus();

@@ -32,7 +32,12 @@ export function methods(terminal: Terminal): number {
     settings: fields,
   });
   terminal.line(terminal.style('bold', 'Presets (preset)'));
+  let category = '';
   for (const preset of catalogue.presets) {
+    if (preset.category !== category) {
+      category = preset.category;
+      terminal.line(terminal.style('dim', ` ${category}`));
+    }
     const values = Object.entries(preset.values).map(([key, value]) => `${key}: ${showDefault(value)}`);
     for (const line of table([[preset.id, `${preset.label}. ${preset.summary} (${values.join(', ')})`]]))
       terminal.line(line);

@@ -22,9 +22,26 @@ export interface CatalogueEntry {
   readonly check?: (recipe: Recipe) => Problem[];
 }
 
+/** The kinds of methods, by what they change. */
+export type PresetCategory =
+  | 'reference'
+  | 'training process'
+  | 'initialisation'
+  | 'update-matrix decomposition'
+  | 'pre-trained-weight decomposition'
+  | 'rank refinement'
+  | 'rank augmentation'
+  | 'pruning'
+  | 'freezing and sharing'
+  | 'co-updating'
+  | 'quantisation'
+  | 'continual learning'
+  | 'long context';
+
 /** A name for a set of settings; each may still be overridden. */
 export interface PresetEntry {
   readonly id: string;
+  readonly category: PresetCategory;
   readonly label: string;
   readonly summary: string;
   readonly values: Readonly<Record<string, SettingValue>>;

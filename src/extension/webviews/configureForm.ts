@@ -69,7 +69,12 @@ export function readForm(text: string, file: string, folder: string): ReadForm {
         key,
         choices: catalogue[key].map(({ id, label, summary }) => ({ id, label, summary })),
       })),
-      presets: catalogue.presets.map(({ id, label, summary }) => ({ id, label, summary })),
+      presets: catalogue.presets.map(({ id, category, label, summary }) => ({
+        id,
+        category,
+        label,
+        summary,
+      })),
       preset: presetId,
       problems: listed,
     },

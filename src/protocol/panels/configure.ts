@@ -35,6 +35,8 @@ export interface FormAxis {
 
 export interface FormPreset {
   id: string;
+  /** What kind of method it is; presets come category by category. */
+  category: string;
   label: string;
   summary: string;
 }
