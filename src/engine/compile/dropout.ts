@@ -15,7 +15,7 @@ const offsetRange = 1 << 22;
 /** Emits the masks of one graph and says which inputs it needs. */
 export class PooledDropout implements DropoutSource {
   readonly #pool: Value;
-  readonly #offsets: Value[] = [];
+  readonly #lengths: number[] = [];
 
   constructor(
     private readonly b: GraphBuilder,
@@ -25,16 +25,20 @@ export class PooledDropout implements DropoutSource {
     this.#pool = b.input('dropout_pool', 'bool', [poolLength]);
   }
 
-  /** How many masks the graph draws: the length of the `dropout_offset.N` inputs. */
-  get masks(): number {
-    return this.#offsets.length;
+  /** Elements of every mask: where window N ends (`dropout_end.N`) after it starts (`dropout_offset.N`). */
+  get lengths(): readonly number[] {
+    return this.#lengths;
   }
 
   apply(x: Value): { value: Value; keepScale: number } {
     const { b } = this;
-    const offset = b.input(`dropout_offset.${this.#offsets.length}`, 'int64', [1]);
-    this.#offsets.push(offset);
-    const bits = b.op('Window', [this.#pool, offset], { length: elements(x.shape) }, { keep: 'never' });
+    const number = this.#lengths.length;
+    const length = elements(x.shape);
+    // Both ends are fed: adding them up on a device would bring the sum back to the host, with a wait for every mask.
+    const offset = b.input(`dropout_offset.${number}`, 'int64', [1]);
+    const end = b.input(`dropout_end.${number}`, 'int64', [1]);
+    this.#lengths.push(length);
+    const bits = b.op('Window', [this.#pool, offset, end], { length }, { keep: 'never' });
     const mask = b.reshape(bits, x.shape);
     const value = b.op('Where', [mask, x, b.scalar(0)], {}, { keep: 'cheap' });
     return { value, keepScale: 1 / (1 - this.probability) };

@@ -44,14 +44,14 @@ export interface GradientGraphOptions {
 
 /**
  * Inputs: `ids`, `positions`, (`segments`) int64 [B, S]; `targets` int64 [N], `weights` float32 [N]; the slabs; with
- * accumulation `<slab>.gradient`, `carry` (bool: whether they count) and `extra_share` (1/micro-batches); with dropout `dropout_pool`, `dropout_offset.N`;
+ * accumulation `<slab>.gradient`, `carry` (bool: whether they count) and `extra_share` (1/micro-batches); with dropout `dropout_pool`, `dropout_offset.N`, `dropout_end.N`;
  * the base tensors by name. Outputs: `loss`, `<slab>.gradient.next`, and `<name>` of every extra loss.
  */
 export interface GradientProgram {
   graph: Graph;
   baseInputs: readonly string[];
-  /** Masks drawn per run. */
-  dropoutMasks: number;
+  /** Elements of each mask that a run draws. */
+  dropoutMasks: readonly number[];
   extraLosses: readonly { name: string; coefficient: number }[];
 }
 
@@ -134,7 +134,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   return {
     graph,
     baseInputs: inputsOf(graph, [...f.baseInputs, ...joined.inputs]),
-    dropoutMasks: dropout?.masks ?? 0,
+    dropoutMasks: dropout?.lengths ?? [],
     extraLosses: losses.map(({ name, coefficient }) => ({ name, coefficient })),
   };
 }

@@ -2,13 +2,19 @@
 
 import { invariant } from '../errors';
 import type { Graph, Value } from '../graph/graph';
+import { opDefinition } from '../graph/ops';
 import { encodeModel } from '../onnx/encode';
 import type { DeviceTensor, HostArray, Runtime, Session, SessionOptions } from '../session';
 import { refuseFallback } from './placement';
 
+/** Inputs of up to so many bytes are compared with what is fed: every copy to a device is a wait. */
+const remembered = 1 << 20;
+
 export class Program {
   readonly #own: DeviceTensor[] = [];
   readonly #fed = new Map<string, DeviceTensor>();
+  /** What small inputs hold: nothing but `feed` writes to them. */
+  readonly #held = new Map<string, Buffer>();
   readonly #read = new Map<string, DeviceTensor>();
 
   private constructor(
@@ -32,8 +38,10 @@ export class Program {
       ...options,
     });
     const program = new Program(runtime, session);
+    const onHost = hostInputs(graph);
     const bind = (name: string, value: Value, fed: Map<string, DeviceTensor>): DeviceTensor => {
-      const tensor = shared.get(name) ?? runtime.allocate(value.dtype, value.shape);
+      const place = onHost.has(value) ? 'host' : 'device';
+      const tensor = shared.get(name) ?? runtime.allocate(value.dtype, value.shape, place);
       if (!shared.has(name)) {
         program.#own.push(tensor);
         fed.set(name, tensor);
@@ -46,10 +54,15 @@ export class Program {
     return program;
   }
 
-  /** Copies data into an input; names that the graph does not have are ignored. */
+  /** Copies data into an input, unless it holds the same already; names that the graph does not have are ignored. */
   feed(name: string, data: ArrayBufferView): void {
     const tensor = this.#fed.get(name);
-    if (tensor) this.runtime.write(tensor, data);
+    if (!tensor) return;
+    const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    if (this.#held.get(name)?.equals(bytes)) return;
+    this.runtime.write(tensor, data);
+    if (bytes.length <= remembered) this.#held.set(name, Buffer.from(bytes));
+    else this.#held.delete(name);
   }
 
   feedScalar(name: string, value: number): void {
@@ -99,6 +112,17 @@ export class Program {
     this.session.release();
     for (const tensor of this.#own) tensor.release();
   }
+}
+
+/** Inputs that every reader takes in host memory. */
+function hostInputs(graph: Graph): Set<Value> {
+  const [host, device] = [new Set<Value>(), new Set<Value | null>()];
+  for (const { op, inputs } of graph.nodes)
+    inputs.forEach((input, i) => {
+      if (!opDefinition(op).hostInputs?.includes(i)) device.add(input);
+      else if (input && !input.producer && !input.data) host.add(input);
+    });
+  return new Set([...host].filter((input) => !device.has(input)));
 }
 
 /** The base tensors that a program takes, loaded, by name. */

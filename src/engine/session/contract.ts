@@ -150,8 +150,11 @@ export interface Runtime {
   readonly device: Required<DeviceChoice>;
   readonly versions: Readonly<{ runtime: string; build: string; foreignFunctions: string }>;
   availableDevices(): DeviceDescription[];
-  /** A new tensor of zeros. */
-  allocate(dtype: DType, shape: readonly number[]): DeviceTensor;
+  /**
+   * A new tensor of zeros.
+   * @param place `host`: in this process's memory whatever the device, for inputs that kernels read there.
+   */
+  allocate(dtype: DType, shape: readonly number[], place?: 'device' | 'host'): DeviceTensor;
   /** A new tensor with a copy of `data`, whose bytes must be exactly the tensor's. */
   fromHost(dtype: DType, shape: readonly number[], data: ArrayBufferView): DeviceTensor;
   /**

@@ -21,7 +21,7 @@ import type {
 import type { Device } from './device';
 import { CpuDevice, storageOver } from './device';
 import { Environment } from './environment';
-import { reserveInFile } from './hostMemory';
+import { copyBytes, reserve, reserveInFile } from './hostMemory';
 import { loadLibrary, type RuntimeFiles, runtimeFiles } from './library';
 import { Mapping } from './mapping';
 import type { Pointer } from './ortApi';
@@ -97,9 +97,19 @@ class OrtRuntime implements Runtime {
     return availableDevices(this.environment, this.files.cuda !== undefined);
   }
 
-  allocate(dtype: DType, shape: readonly number[]): DeviceTensor {
+  allocate(dtype: DType, shape: readonly number[], place: 'device' | 'host' = 'device'): DeviceTensor {
     this.assertOpen();
     assertShape(dtype, shape);
+    if (place === 'host' && !this.backend.isHost) {
+      const bytes = byteSize(dtype, shape);
+      return this.adopt(
+        dtype,
+        shape,
+        true,
+        storageOver(this.environment, reserve(bytes), dtype, shape),
+        bytes,
+      );
+    }
     return this.adopt(dtype, shape, true, this.backend.allocate(dtype, shape));
   }
 
@@ -171,7 +181,9 @@ class OrtRuntime implements Runtime {
         remedy: 'Write to a tensor made by allocate.',
       });
     }
-    this.backend.upload(own, data);
+    // Memory of this process needs no device.
+    if (own.address !== null) copyBytes(own.address, data, own.bytes);
+    else this.backend.upload(own, data);
   }
 
   read(tensor: DeviceTensor, into?: HostArray): HostArray {
@@ -179,7 +191,8 @@ class OrtRuntime implements Runtime {
     own.assertIdle('read');
     const target = into ?? hostArray(own.dtype, new ArrayBuffer(own.bytes), elements(own.shape));
     assertBytes(own.dtype, own.shape, target.byteLength);
-    this.backend.download(own, target);
+    if (own.address !== null) copyBytes(target, own.address, own.bytes);
+    else this.backend.download(own, target);
     return target;
   }
 

@@ -23,6 +23,7 @@ import { DeviceWatch } from '../run/deviceWatch';
 import { RunRecorder } from '../run/recorder';
 import { RunFolder } from '../run/runFolder';
 import type { Runtime } from '../session';
+import { BatchAhead } from './batchAhead';
 import { Calendar, isDue } from './calendar';
 import { cancelled, gradientZero, notFinite, overflowing } from './failures';
 import { batchOptions, type Inputs, readInputs } from './inputs';
@@ -71,6 +72,7 @@ class Run {
   /** Whether it still does. */
   #preparing = false;
   readonly #speed = new SpeedMeter();
+  readonly #ahead = new BatchAhead();
   readonly #progress: Progress = {
     step: 0,
     epoch: 0,
@@ -312,19 +314,16 @@ class Run {
     const progress = this.#progress;
     const plan = this.#calendar.plan(progress.epoch);
     const end = Math.min(plan.count, progress.batch + this.recipe.gradient_accumulation_steps);
-    const batches = Array.from({ length: end - progress.batch }, (_, i) => plan.batch(progress.batch + i));
+    const batches = this.#ahead.take(plan, progress.batch, end);
     const trainedTokens = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
     const started = performance.now();
     let loss = 0;
     for (const [i, batch] of batches.entries()) {
-      const part = await this.#trainer.accumulate(
-        batch,
-        trainedTokens,
-        i > 0,
-        progress.microStep + i,
-        batches.length,
-      );
-      loss += part.loss;
+      const [part] = await Promise.all([
+        this.#trainer.accumulate(batch, trainedTokens, i > 0, progress.microStep + i, batches.length),
+        ...(i === 0 ? [this.#ahead.prepare(plan, end, this.recipe.gradient_accumulation_steps)] : []),
+      ]);
+      loss += part!.loss;
     }
     const step = progress.step + 1;
     const { lossScale } = this.#trainer;

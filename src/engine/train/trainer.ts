@@ -124,8 +124,10 @@ export class Trainer {
     feedBatch(program, batch, scale / trainedTokens);
     program.feed('carry', Uint8Array.of(carry ? 1 : 0));
     program.feedScalar('extra_share', scale / microBatches);
-    dropoutOffsets(this.o.settings.seed, microStep, compiled.dropoutMasks).forEach((offset, i) => {
+    const { dropoutMasks: masks } = compiled;
+    dropoutOffsets(this.o.settings.seed, microStep, masks.length).forEach((offset, i) => {
       program.feed(`dropout_offset.${i}`, BigInt64Array.of(BigInt(offset)));
+      program.feed(`dropout_end.${i}`, BigInt64Array.of(BigInt(offset + masks[i]!)));
     });
     await this.#run(program);
     this.state.settle(program);

@@ -40,6 +40,8 @@ export interface OpDefinition<A extends object = Attributes> {
     attributes: A,
     wanted: readonly boolean[],
   ): (Value | null)[];
+  /** Inputs that kernels read in host memory on every device: fed there, they cost neither a copy nor a wait. */
+  hostInputs?: readonly number[];
   /** Of large values that depend on inputs and constants alone: made anew for every reader, right before it. */
   fresh?: true;
   /** A better form of the node on a device, for what its inputs are; undefined where it is written as it stands. */

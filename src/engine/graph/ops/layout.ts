@@ -41,7 +41,7 @@ export const layoutOps = defineOps({
       return [{ dtype: x.dtype, shape: replaced(x.shape, axis, a.end - a.start) }];
     },
   } as OpDefinition<{ axis: number; start: number; end: number }>,
-  /** `length` elements of a vector from a start that is fed at run time: inputs vector, start int64 [1]. */
+  /** `length` elements of a vector from a start that is fed at run time: inputs vector, start and end int64 [1]. */
   Window: {
     domain: 'workbench',
     precision: 'follows',
@@ -51,9 +51,8 @@ export const layoutOps = defineOps({
       return [{ dtype: x.dtype, shape: [a.length] }];
     },
     expand: (b, inputs, a) => {
-      const [x, start] = inputs;
-      const end = b.op('Add', [start!, b.int64([a.length])], {});
-      return [b.op('DynamicSlice', [x!, start!, end, b.int64([0])], { shape: [a.length] })];
+      const [x, start, end] = inputs;
+      return [b.op('DynamicSlice', [x!, start!, end!, b.int64([0])], { shape: [a.length] })];
     },
   } as OpDefinition<{ length: number }>,
   /** ONNX Slice with run-time bounds, whose result has the stated shape. */
@@ -61,6 +60,7 @@ export const layoutOps = defineOps({
     domain: '',
     precision: 'follows',
     onnx: () => ({ opType: 'Slice', attributes: {} }),
+    hostInputs: [1, 2, 3],
     infer: (inputs, a, fail) => [{ dtype: required(inputs, 0, fail).dtype, shape: a.shape }],
   } as OpDefinition<{ shape: Ints }>,
   Split: {
