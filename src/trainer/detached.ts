@@ -9,6 +9,7 @@ import type { EngineApi, TrainerEvent } from '../protocol/trainer';
 import { busyText, tryDeviceLock } from './deviceLock';
 import { reportOf } from './failure';
 import { Requests } from './requests';
+import { settled } from './settle';
 
 /** Events that stand in the run's own log and are not repeated in the job's. */
 const ofTheRun = new Set<TrainerEvent['type']>(['step', 'eval', 'sample', 'checkpoint', 'token']);
@@ -44,7 +45,8 @@ export async function runJob(folder: string, train: EngineApi['train']): Promise
   });
 
   try {
-    const { params } = JSON.parse(readFileSync(join(folder, jobFiles.request), 'utf8')) as JobRequest;
+    const request = JSON.parse(readFileSync(join(folder, jobFiles.request), 'utf8')) as JobRequest;
+    const params = await settled(request.params);
     const { device: name, output_dir } = params.recipe;
     const device = await waitForDevice(name, output_dir, requests, (message) => say('waiting', message));
     if (device === undefined) {

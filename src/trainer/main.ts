@@ -16,6 +16,7 @@ import { runJob } from './detached';
 import { takeDevice } from './deviceLock';
 import { reportOf } from './failure';
 import { Requests } from './requests';
+import { settled } from './settle';
 
 const api: EngineApi = engine;
 
@@ -28,10 +29,11 @@ function serveParent(): void {
     if (process.connected) process.send?.(message, undefined, undefined, () => {});
   };
 
-  const answer = async (id: number, method: TrainerMethod, params: unknown): Promise<void> => {
+  const answer = async (id: number, method: TrainerMethod, given: unknown): Promise<void> => {
     if (running++ === 0) requests.renew();
     let device: RunLock | undefined;
     try {
+      const params = method === 'doctor' ? given : await settled(given);
       if (method === 'train') {
         const { recipe } = params as TrainParams;
         device = takeDevice(recipe.device, recipe.output_dir);
