@@ -193,6 +193,7 @@ test('adapters add up, and two that hold the same whole tensor are refused', asy
   const changed = {
     packed: new Map(),
     precision: weights.precision,
+    values: (name: string) => weights.values(name),
     fromValues: (shape: readonly number[], values: Float32Array) => weights.fromValues(shape, values),
     tensor: async (name: string) => {
       const base = await weights.tensor(name);
@@ -243,6 +244,40 @@ for (const [base, names] of [
     weights.release();
   });
 }
+
+test('a weight in four bits that one adapter replaces is its own values with the next', async () => {
+  const checkpoint = await openCheckpoint(join(models, 'gpt2'));
+  const model = modelFromConfig(checkpoint.config);
+  const format = { quantType: 'nf4', blockSize: 64, doubleQuant: true } as const;
+  const weights = BaseWeights.of(runtime, checkpoint, model, undefined, { format });
+  const path = model.modules.find((module) => module.path.endsWith('mlp.c_fc'))!.path;
+  const plain = settingsOfPeft(loraConfig({ r: 2 }), ['c_attn']);
+  const filled = (modules_to_save: string[]) => {
+    const plan = planAdapter(model, { ...plain, modules_to_save });
+    const values = new Map(
+      plan.tensors.map((tensor, i) => [
+        tensor.name,
+        Float32Array.from({ length: tensor.shape.reduce((a, b) => a * b, 1) }, (_, j) => Math.sin(i + j) / 9),
+      ]),
+    );
+    return { plan, values, folder: modules_to_save.join(), warnings: [] };
+  };
+  const [own, other] = [filled([path]), filled([])];
+  const logits = async (stepper: Stepper) => (await stepper.begin([[5, 9, 3]], 20, 64)).logits.slice();
+  // Never replaced: products with the four bits themselves.
+  const fresh = new Stepper({ runtime, model, weights });
+  await fresh.setAdapters([other]);
+  const want = await logits(fresh);
+  const stepper = new Stepper({ runtime, model, weights });
+  await stepper.setAdapters([own]);
+  const replaced = await logits(stepper);
+  assert.ok(Math.max(...replaced.map((x, i) => Math.abs(x - want[i]!))) > 1e-2);
+  assert.equal(await stepper.setAdapters([other]), false, 'the graph takes the weight whole');
+  assertClose(await logits(stepper), want, 1e-4, 'after another adapter');
+  fresh.release();
+  stepper.release();
+  weights.release();
+});
 
 test('a tied head that an adapter replaces goes back to the embedding', async () => {
   const { model, weights } = await open(join(models, 'llama-gqa-tied'));

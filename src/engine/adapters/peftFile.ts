@@ -14,7 +14,8 @@ import { shownName } from '../checkpoint/safetensorsHeader';
 import { AdapterError, CheckpointError, raiseProblems } from '../errors';
 import { type FileOperations, recover, writeFolderAtomic } from '../files/atomic';
 import { namesIn } from '../files/folder';
-import { type JsonObject, readJsonObject } from '../files/json';
+import { isJsonObject, type JsonObject, readJsonObject } from '../files/json';
+import { loftqBits as loftqBitsHere } from './initialisations/loftq';
 import { matchModules } from './match';
 import { type ModelCard, writeModelCard } from './modelCard';
 import {
@@ -241,15 +242,28 @@ function allowedBaseChange(
   accepts: boolean,
 ): AdapterFolder['baseChange'] {
   const change = baseChangeOf(config);
+  const bits = loftqBits(config);
+  if (change === 'loftq' && bits !== loftqBitsHere)
+    throw new AdapterError({
+      code: 'adapter-needs-changed-base',
+      message: `${folder}: loftq_config says loftq_bits: ${JSON.stringify(bits)?.slice(0, 40)}: the tensors fit a base of ${JSON.stringify(bits)?.slice(0, 40)} bits; a base of ${loftqBitsHere} bits is made here.`,
+      remedy: 'Merge the adapter into its base with PEFT, or train one with loftq_bits: 4.',
+    });
   if (change === 'plain' || (accepts && change !== 'unrepeatable')) return change;
   throw new AdapterError({
     code: 'adapter-needs-changed-base',
     message: `${folder}: init_lora_weights ${JSON.stringify('init_lora_weights' in config && config.init_lora_weights)} means that the tensors fit a base that was ${change === 'loftq' ? 'quantised' : 'changed: the initial product was subtracted'}${change === 'unrepeatable' ? '; that product cannot be computed again from this file' : ''}.`,
     remedy:
       change === 'loftq'
-        ? 'Measure it with evaluate, which quantises the base alike.'
+        ? 'Use it with evaluate, generate or merge, which quantise the base alike.'
         : 'Convert it to plain LoRA: in PEFT, save_pretrained with path_initial_model_for_weight_conversion.',
   });
+}
+
+/** What a file says of LoftQ's bits; PEFT's default where it says nothing. */
+function loftqBits(config: PeftConfig): unknown {
+  const own: unknown = 'loftq_config' in config ? config.loftq_config : undefined;
+  return isJsonObject(own) ? (own.loftq_bits ?? loftqBitsHere) : loftqBitsHere;
 }
 
 /** Pairs, ranks and names, all that can be checked without the base model. */

@@ -19,7 +19,7 @@ import {
 } from '../checkpoint/safetensors';
 import { AdapterError, invariant, RunError } from '../errors';
 import { calledQuantization } from '../execution/baseQuantization';
-import { type BaseQuantization, BaseWeights } from '../execution/baseWeights';
+import { BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { Evaluator, uploadParameters } from '../execution/evaluator';
 import { WeightUpdater } from '../execution/weightUpdater';
@@ -60,8 +60,8 @@ export async function merge(params: MergeParams, host: EngineHost): Promise<Merg
     // Compares the base's tensors with its config before anything is written.
     const quantization = calledQuantization(params);
     const weights = BaseWeights.of(runtime, checkpoint, model, undefined, quantization);
-    const { adapter, baseChanged } = await fittedAdapter(loaded, { runtime, model, weights });
-    if (baseChanged) throw quantisedBase(loaded.folder);
+    // LoftQ puts its four bits in the base's place; they are what is merged into.
+    const { adapter } = await fittedAdapter(loaded, { runtime, model, weights });
     if (weights.packed.size > 0)
       host.emit({ type: 'warning', message: dequantised, time: new Date().toISOString() });
     const plan = planMerge(model, adapter);
@@ -72,7 +72,7 @@ export async function merge(params: MergeParams, host: EngineHost): Promise<Merg
         progress('Merging the weights', fraction);
       });
       progress('Comparing with the unmerged model', null);
-      check = await compare(runtime, checkpoint, model, adapter, folder, quantization);
+      check = await compare(runtime, checkpoint, model, weights, adapter, folder);
     });
     weights.release();
     return {
@@ -254,27 +254,23 @@ async function compare(
   runtime: Runtime,
   checkpoint: Checkpoint,
   model: Model,
+  weights: BaseWeights,
   adapter: LoadedAdapter,
   folder: string,
-  quantization: BaseQuantization | undefined,
 ): Promise<{ difference: number; verified: boolean }> {
   const batch = checkBatch(model);
-  const unmerged = await withWeights(runtime, checkpoint, model, quantization, async (weights) => {
-    const parameters = uploadParameters(runtime, adapter.plan, adapter.values);
-    const evaluator = new Evaluator({ runtime, model, weights, parameters });
-    const logits = await evaluator.logits(batch);
-    evaluator.release();
-    parameters.release();
-    return logits;
-  });
+  const parameters = uploadParameters(runtime, adapter.plan, adapter.values);
+  const beside = new Evaluator({ runtime, model, weights, parameters });
+  const unmerged = await beside.logits(batch);
+  beside.release();
+  parameters.release();
   const written = await openCheckpoint(folder);
   const mergedModel = modelFromConfig(written.config);
-  const merged = await withWeights(runtime, written, mergedModel, undefined, async (weights) => {
-    const evaluator = new Evaluator({ runtime, model: mergedModel, weights });
-    const logits = await evaluator.logits(batch);
-    evaluator.release();
-    return logits;
-  });
+  const mergedWeights = BaseWeights.of(runtime, written, mergedModel);
+  const alone = new Evaluator({ runtime, model: mergedModel, weights: mergedWeights });
+  const merged = await alone.logits(batch);
+  alone.release();
+  mergedWeights.release();
   let difference = 0;
   let largest = 0;
   for (let i = 0; i < unmerged.length; i++) {
@@ -296,21 +292,6 @@ async function compare(
   return { difference, verified: difference <= tolerance * (1 + largest) };
 }
 
-async function withWeights<T>(
-  runtime: Runtime,
-  checkpoint: Checkpoint,
-  model: Model,
-  quantization: BaseQuantization | undefined,
-  use: (weights: BaseWeights) => Promise<T>,
-): Promise<T> {
-  const weights = BaseWeights.of(runtime, checkpoint, model, undefined, quantization);
-  try {
-    return await use(weights);
-  } finally {
-    weights.release();
-  }
-}
-
 /** Two rows of tokens drawn from the whole vocabulary, always the same ones. */
 function checkBatch(model: Model) {
   const [rows, length] = [2, Math.min(16, model.maxPositions)];
@@ -327,14 +308,6 @@ function checkBatch(model: Model) {
     tokens: count,
     sourceRows: [],
   };
-}
-
-function quantisedBase(folder: string): AdapterError {
-  return new AdapterError({
-    code: 'adapter-needs-changed-base',
-    message: `${folder} belongs to the 4-bit values of the base (LoftQ), which a merge would lose.`,
-    remedy: 'Use the adapter beside its base model, without merging.',
-  });
 }
 
 function cancelled(): RunError {

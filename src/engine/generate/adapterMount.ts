@@ -30,11 +30,13 @@ export class AdapterMount {
   #filled = new Set<string>();
   /** By base parameter: what adapters put in its place. */
   #replacements = new Map<string, DeviceTensor>();
+  /** By base parameter: values of a weight in four bits whose place another adapter has taken. */
+  readonly #unpacked = new Map<string, DeviceTensor>();
 
   constructor(
     private readonly runtime: Runtime,
     private readonly model: Model,
-    private readonly weights: Pick<BaseWeights, 'tensor' | 'fromValues'>,
+    private readonly weights: Pick<BaseWeights, 'tensor' | 'fromValues' | 'packed' | 'values'>,
     private readonly live?: Parameters,
   ) {}
 
@@ -99,19 +101,34 @@ export class AdapterMount {
     return Promise.all(
       [...this.#layout.replaced.keys()].map(
         async (parameter) =>
-          [
-            replacedInput(parameter),
-            this.#replacements.get(parameter) ?? (await this.weights.tensor(this.#baseTensor(parameter))),
-          ] as [string, DeviceTensor],
+          [replacedInput(parameter), this.#replacements.get(parameter) ?? (await this.#base(parameter))] as [
+            string,
+            DeviceTensor,
+          ],
       ),
     );
   }
 
   release(): void {
     this.#releaseNative();
-    for (const tensor of [...this.#factors.values(), ...this.#replacements.values()]) tensor.release();
-    this.#factors.clear();
-    this.#replacements.clear();
+    for (const tensors of [this.#factors, this.#replacements, this.#unpacked]) {
+      for (const tensor of tensors.values()) tensor.release();
+      tensors.clear();
+    }
+  }
+
+  /** The base's own tensor for a parameter that the graph takes whole; of a weight in four bits its values. */
+  async #base(parameter: string): Promise<DeviceTensor> {
+    const name = this.#baseTensor(parameter);
+    if (!this.weights.packed.has(name)) return this.weights.tensor(name);
+    const known = this.#unpacked.get(parameter);
+    if (known) return known;
+    const made = this.weights.fromValues(
+      this.#layout.replaced.get(parameter)!,
+      await this.weights.values(name),
+    );
+    this.#unpacked.set(parameter, made);
+    return made;
   }
 
   #allocate(layout: SlotLayout): void {

@@ -15,7 +15,7 @@ import { rowWeights } from './slots';
 export interface StepperOptions {
   runtime: Runtime;
   model: Model;
-  weights: Pick<BaseWeights, 'tensor' | 'precision' | 'fromValues' | 'packed'>;
+  weights: Pick<BaseWeights, 'tensor' | 'values' | 'precision' | 'fromValues' | 'packed'>;
   /** The state of a training run, bound as it is, in place of adapters from files. */
   live?: Parameters;
 }

@@ -32,12 +32,24 @@ export async function inspectCheckpoint(path: string): Promise<InspectResult> {
       remedy: "Take tokenizer.json from the model's page; without it nothing can be trained or generated.",
     });
   }
-  const { tensors, totalBytes } = checkpoint;
+  const { tensors, packed, totalBytes } = checkpoint;
   const whole = totalBytes <= readBelow;
-  const parameters = [...tensors.values()].reduce((sum, ref) => sum + elements(ref.shape), 0);
+  // Weights in four bits count as the weights that they are; what tells how to read them are no parameters.
+  const companions = new Set([...packed.values()].flatMap((weight) => weight.companions));
+  const own = [...tensors.values()].filter(({ name }) => !companions.has(name));
+  const typeOf = ({ name, dtype }: TensorRef): string => packed.get(name)?.quantType.toUpperCase() ?? dtype;
+  const countOf = ({ name, shape }: TensorRef): number => elements(packed.get(name)?.shape ?? shape);
+  const parameters = own.reduce((sum, ref) => sum + countOf(ref), 0);
   const listed: InspectedTensor[] = [];
-  for (const ref of tensors.values()) listed.push(await look(ref, whole, problems));
-  const dtypes = [...new Set([...tensors.values()].map((ref) => ref.dtype))].join(', ');
+  for (const ref of own) {
+    const weight = packed.get(ref.name);
+    listed.push(
+      weight
+        ? { name: ref.name, dtype: typeOf(ref), shape: weight.shape, norm: null }
+        : await look(ref, whole, problems),
+    );
+  }
+  const dtypes = [...new Set(own.map(typeOf))].join(', ');
   return {
     kind: 'checkpoint',
     path: checkpoint.folder,
@@ -46,7 +58,7 @@ export async function inspectCheckpoint(path: string): Promise<InspectResult> {
       model_type: checkpoint.modelType,
       supported: model !== undefined,
       parameters,
-      ...(model ? partsOf(checkpoint, model) : {}),
+      ...(model ? partsOf(checkpoint, model, new Map(own.map((ref) => [ref, countOf(ref)]))) : {}),
       dtype: dtypes,
       bytes: totalBytes,
       files: checkpoint.files.length,
@@ -81,11 +93,15 @@ function collecting<T>(problems: Problem[], { folder }: Checkpoint, check: () =>
   }
 }
 
-/** Parameters by the kind of module that uses them; a tied head counts with the embeddings. */
-function partsOf(checkpoint: Checkpoint, model: Model): Record<string, number> {
+/** Parameters by the kind of module that uses them, by tensor in `counts`; a tied head counts with the embeddings. */
+function partsOf(
+  checkpoint: Checkpoint,
+  model: Model,
+  counts: ReadonlyMap<TensorRef, number>,
+): Record<string, number> {
   const resolved = resolveNames(checkpoint.tensors, modelTensors(model), model.basePrefix);
   const count = (belongs: (name: string) => boolean): number =>
-    [...resolved].reduce((sum, [name, ref]) => sum + (belongs(name) ? elements(ref.shape) : 0), 0);
+    [...resolved].reduce((sum, [name, ref]) => sum + (belongs(name) ? (counts.get(ref) ?? 0) : 0), 0);
   const paths = (wanted: (module: Model['modules'][number]) => boolean) =>
     new Set(model.modules.filter(wanted).map((module) => module.path));
   const norms = paths(({ kind }) => kind === 'rmsnorm' || kind === 'layernorm');

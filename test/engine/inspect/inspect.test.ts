@@ -102,6 +102,26 @@ test('a checkpoint: family, parts, ties, and parameters that add up', async () =
   assert.equal(tied.facts.tied_embeddings, true);
 });
 
+for (const [name, source, type] of [
+  ['llama-nf4-double', 'llama-plain', 'NF4'],
+  ['gpt2-fp4', 'gpt2', 'FP4'],
+] as const)
+  test(`${name}: a checkpoint in four bits has the parameters of the one it was made from`, async () => {
+    const packed = await inspect({ path: join('test', 'goldens', 'fourbit', 'training', name, 'base') });
+    const whole = await inspect({ path: join('test', 'goldens', 'models', source) });
+    const counts = ({ facts }: typeof whole) =>
+      Object.entries(facts).filter(([key]) => key.startsWith('parameters'));
+    assert.ok(counts(whole).length > 4);
+    assert.deepEqual(counts(packed), counts(whole));
+    assert.match(String(packed.facts.dtype), new RegExp(`\\b${type}\\b`));
+    assert.doesNotMatch(String(packed.facts.dtype), /U8/);
+    assert.ok(!packed.tensors?.some(({ name: tensor }) => /absmax|quant_/.test(tensor)));
+    assert.deepEqual(
+      packed.problems.filter(({ message }) => !/tokenizer/.test(message)),
+      [],
+    );
+  });
+
 test('a checkpoint whose tensors do not fit its config lists every one; an unknown family is told', async (t) => {
   const folder = await scratch(t);
   await writeTinyModel(folder);

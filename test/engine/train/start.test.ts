@@ -1,7 +1,7 @@
 // Runs whose start comes from the base weights or the data: the model starts where it was, what is saved is a LoRA of the
 // original base, and a resumed run gives the bits of the uninterrupted one.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { loadAdapter } from '../../../src/engine/adapters/loaded';
@@ -191,11 +191,32 @@ for (const settings of [
     );
     assert.ok(Math.abs(again.loss - result.evalLoss!) < 1e-4, `${again.loss}, in the run ${result.evalLoss}`);
     const out = join(work.folder, `merged ${init}`);
-    const merging = merge({ model: base, adapter: result.adapter, out, ...device }, new TestHost());
-    if (init === 'loftq') await assert.rejects(merging, /4-bit/);
-    else assert.equal((await merging).verified, true);
+    const host = new TestHost();
+    const merging = await merge({ model: base, adapter: result.adapter, out, ...device }, host);
+    assert.equal(merging.verified, true);
+    // LoftQ's four bits are what the adapter was merged into, and the merged model has the adapter's loss.
+    const warned = host.events.some((event) => event.type === 'warning' && /4 bits/.test(event.message));
+    assert.equal(warned, init === 'loftq');
+    const merged = await evaluate({ model: out, adapters: [], ...data, ...device }, new TestHost());
+    assert.ok(Math.abs(merged.loss - again.loss) < 1e-4, `merged ${merged.loss}, unmerged ${again.loss}`);
   });
 }
+
+test('LoftQ in other than 4 bits is refused with the bits, in recipes and in files', async () => {
+  const settings = { ...still, init_lora_weights: 'loftq', output_dir: join(work.folder, 'bits') };
+  await assert.rejects(trainTiny(work.folder, { ...settings, loftq_bits: 8 }), (error: Error) => {
+    assert.match(JSON.stringify(error), /loftq_bits: 8 is not supported.*Set loftq_bits: 4/);
+    return true;
+  });
+  const { adapter } = await trainTiny(work.folder, { ...settings, loftq_bits: 4 });
+  const file = join(adapter, 'adapter_config.json');
+  writeFileSync(file, readFileSync(file, 'utf8').replace('"loftq_bits": 4', '"loftq_bits": 8'));
+  const params = { adapter, model: join(work.folder, 'base'), device: 'cpu', threads: 1 };
+  await assert.rejects(
+    merge({ ...params, out: join(work.folder, 'bits merged') }, new TestHost()),
+    /loftq_bits: 8: the tensors fit a base of 8 bits; a base of 4 bits is made here/,
+  );
+});
 
 test('a shared weight and a method without A and B are refused by name', async () => {
   const run = (settings: Record<string, unknown>) =>

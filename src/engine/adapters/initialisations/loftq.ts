@@ -8,6 +8,12 @@ import { padded } from './factors';
 import type { Initialisation } from './initialisation';
 import { kaiming } from './kaiming';
 
+/**
+ * The bits that a base has here. PEFT's other choice, 8, trains on a whole copy of the values of int8 rows, which saves no
+ * memory and can be held by no packed form.
+ */
+export const loftqBits = 4;
+
 export const loftq: Initialisation = {
   entry: {
     id: 'loftq',
@@ -24,11 +30,31 @@ export const loftq: Initialisation = {
         group: 'adapter',
         description: 'Turns of quantising and correcting (PEFT: loftq_config.loftq_iter).',
       },
+      {
+        key: 'loftq_bits',
+        type: 'integer',
+        minimum: 1,
+        maximum: 8,
+        default: loftqBits,
+        group: 'adapter',
+        advanced: true,
+        description: 'Bits of the quantised base: 4 (PEFT: loftq_config.loftq_bits).',
+      },
     ],
+    check: ({ settings }) =>
+      settings.loftq_bits === undefined || settings.loftq_bits === null || settings.loftq_bits === loftqBits
+        ? []
+        : [
+            {
+              where: 'loftq_bits',
+              message: `loftq_bits: ${settings.loftq_bits} is not supported: the base is quantised to ${loftqBits} bits (NF4).`,
+              remedy: `Set loftq_bits: ${loftqBits}, or remove it.`,
+            },
+          ],
   },
   factors: kaiming.factors,
   peft: {
-    write: (settings) => ({ loftq_config: { loftq_bits: 4, loftq_iter: settings.loftq_iter ?? 1 } }),
+    write: (settings) => ({ loftq_config: { loftq_bits: loftqBits, loftq_iter: settings.loftq_iter ?? 1 } }),
     read: ({ loftq_config: own }) => {
       const turns = isJsonObject(own) ? own.loftq_iter : undefined;
       return {
