@@ -2,7 +2,7 @@
 import type { DeviceParams } from '../../protocol/trainer';
 import { openRuntime, type Runtime } from '../session';
 import { chooseDevice } from './deviceName';
-import { gpuSettings } from './deviceSettings';
+import { cpuSettings, gpuSettings } from './deviceSettings';
 
 export { chooseDevice };
 
@@ -12,6 +12,6 @@ export function openDevice({ device, threads }: DeviceParams): Runtime {
   return openRuntime({
     device: choice,
     ...(threads > 0 ? { threads } : {}),
-    ...(choice.kind === 'cuda' ? gpuSettings() : {}),
+    ...(choice.kind === 'cuda' ? gpuSettings() : choice.kind === 'cpu' ? cpuSettings() : {}),
   });
 }

@@ -4,6 +4,8 @@ import { RecipeError } from '../errors';
 import type { RuntimeOptions } from '../session';
 
 export const memoryLimitVariable = 'LORA_WORKBENCH_GPU_MEMORY_LIMIT';
+/** Bounds what runs on the CPU may use for activations. */
+export const cpuLimitVariable = 'LORA_WORKBENCH_CPU_MEMORY_LIMIT';
 export const arenaVariable = 'LORA_WORKBENCH_GPU_ARENA';
 
 const units: Readonly<Record<string, number>> = {
@@ -28,11 +30,19 @@ export function gpuSettings(
   };
 }
 
-function bytesOf(text: string): number {
+/** @throws RecipeError `setting-invalid`. */
+export function cpuSettings(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): Pick<RuntimeOptions, 'memoryLimitBytes'> {
+  const limit = env[cpuLimitVariable];
+  return limit ? { memoryLimitBytes: bytesOf(limit, cpuLimitVariable) } : {};
+}
+
+function bytesOf(text: string, variable = memoryLimitVariable): number {
   const [, number, unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? [];
   const bytes = Math.floor(Number(number) * (units[unit.toUpperCase()] ?? Number.NaN));
   if (Number.isSafeInteger(bytes) && bytes >= 2 ** 20) return bytes;
-  throw invalid(memoryLimitVariable, text, 'a size of at least 1 MiB such as 20GiB or 20000MB');
+  throw invalid(variable, text, 'a size of at least 1 MiB such as 20GiB or 20000MB');
 }
 
 function invalid(name: string, found: string, expected: string): RecipeError {

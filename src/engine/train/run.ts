@@ -8,6 +8,7 @@ import { withLoraPlusRates } from '../adapters/loraPlus';
 import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import type { AdapterSettings } from '../adapters/settings';
 import { catalogue } from '../catalogue';
+import { baseTensors } from '../checkpoint/baseTensors';
 import { type Batch, planBatches } from '../data';
 import { SessionError, UserError } from '../errors';
 
@@ -29,6 +30,7 @@ import { cancelled, gradientZero, notFinite, overflowing } from './failures';
 import { batchOptions, type Inputs, readInputs } from './inputs';
 import { smallestScale } from './lossScale';
 import { openingRemarks, planFacts, trainableParameters } from './opening';
+import { explainOutOfMemory } from './outOfMemory';
 import { isAdapter, type Trained, writeResult } from './output';
 import { Preparation, preparationFacts } from './preparation';
 import { SampleWriter } from './samples';
@@ -133,7 +135,7 @@ class Run {
     } catch (error) {
       // A run that could not be resumed stays as it was; a new one that never began goes.
       if (!from) this.folder.discard();
-      throw error;
+      throw await this.#explained(error);
     }
     const watch = setInterval(() => {
       if (this.host.cancelRequested) this.#trainer.cancel();
@@ -153,8 +155,9 @@ class Run {
       return await this.#loop();
     } catch (error) {
       if (error instanceof SessionError && error.code === 'run-cancelled') return this.#cancelled();
-      this.#recordFailure(error);
-      throw error;
+      const told = await this.#explained(error);
+      this.#recordFailure(told);
+      throw told;
     } finally {
       clearInterval(watch);
       device?.stop();
@@ -554,6 +557,14 @@ class Run {
       newest: this.folder.newestCheckpoint()?.path ?? null,
       learningRate: this.recipe.learning_rate,
     });
+  }
+
+  /** A failure with what only this moment tells. */
+  #explained(error: unknown): Promise<unknown> {
+    const { runtime, recipe, precision } = this;
+    const { model, plan, checkpoint } = this.inputs;
+    const { packed } = baseTensors(checkpoint, model);
+    return explainOutOfMemory(error, { runtime, recipe, model, plan, precision, packed });
   }
 
   #recordFailure(error: unknown): void {
