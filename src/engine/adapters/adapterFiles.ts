@@ -3,6 +3,7 @@
 import type { JsonObject } from '../files/json';
 import { stateOfEarlier } from './earlierState';
 import { patternsForFile, targetsForFile } from './matchFile';
+import { settingsForState } from './nativeState';
 import { peftConfig } from './peftConfig';
 import { type AdapterToWrite, taskFolder } from './peftFile';
 import { fileName } from './peftNames';
@@ -32,7 +33,11 @@ export function adapterFiles(plan: AdapterPlan, values: Values, baseModel: strin
     };
   }
   const native = {
-    state: { version: 1, settings, ...stateOfEarlier(plan.earlier ?? []) },
+    state: {
+      version: 1,
+      settings: settingsForState(settings, variant),
+      ...stateOfEarlier(plan.earlier ?? []),
+    },
     tensors: stored.map(({ name, shape }) => ({ name: fileName(name), shape, data: values.get(name)! })),
   };
   const parts = taskFolders(plan, values, baseModel);

@@ -13,13 +13,16 @@ export function stateOfEarlier(tasks: readonly EarlierTask[]): JsonObject {
   if (tasks.length === 0) return {};
   return {
     earlier: tasks.map(({ name, modules }) => ({
-      name,
+      name: shownTask(name),
       modules: Object.fromEntries(
         [...modules].map(([path, { rank, scaling }]) => [path, { rank, scaling }] as const),
       ),
     })),
   };
 }
+
+/** A task's folder without what is told of the machine: the last two names of its path. */
+const shownTask = (folder: string): string => folder.split(/[\\/]/).slice(-2).join('/');
 
 /** The way back, without values. Throws one AdapterError with everything that is wrong. */
 export function earlierOfState({ earlier }: JsonObject, where: string): EarlierTask[] {

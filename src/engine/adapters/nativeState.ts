@@ -1,6 +1,7 @@
 // engine_state.json: the settings of an adapter whose method PEFT does not have. Read as a stranger's file: every value is
 // checked by the description that recipes are checked by.
 import type { Problem } from '../../protocol/errors';
+import type { SettingShape } from '../../protocol/settings';
 import { catalogue } from '../catalogue';
 import { AdapterError, raiseProblems } from '../errors';
 import { isJsonObject, type JsonObject } from '../files/json';
@@ -9,8 +10,23 @@ import { checkShape } from '../recipe/shapes';
 import { variants } from './registry';
 import { adapterKeys } from './settingKeys';
 import type { AdapterSettings } from './settings';
+import type { Variant } from './variant';
 
 const keys = ['adapter', ...adapterKeys] as const;
+
+const holdsPaths = (shape: SettingShape): boolean =>
+  shape.type === 'path' || (shape.type === 'list' && holdsPaths(shape.items));
+
+/**
+ * What the file holds of a plan's settings: those that shape the adapter, and the method's own. A plan made from a recipe
+ * carries all of the recipe, with folders of this machine. A list of folders was read when the plan was made.
+ */
+export function settingsForState(given: AdapterSettings, { entry }: Pick<Variant, 'entry'>): JsonObject {
+  const pick = (from: Readonly<Record<string, unknown>>, names: readonly string[]): JsonObject =>
+    Object.fromEntries(names.filter((name) => from[name] !== undefined).map((name) => [name, from[name]]));
+  const own = entry.fields.filter((field) => !holdsPaths(field)).map(({ key }) => key);
+  return { ...pick({ ...given }, keys), settings: pick(given.settings, own) };
+}
 
 /** The settings in `json`, `where` its path. Throws one AdapterError with everything that is wrong. */
 export function settingsOfState(json: JsonObject, where: string): AdapterSettings {
