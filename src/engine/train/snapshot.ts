@@ -51,6 +51,8 @@ interface SnapshotFile extends Progress {
   seed: number;
   /** Digest of the training examples in order. */
   data: string;
+  /** Whose state lies in `optimizerName`; older checkpoints do not say. */
+  optim?: string;
 }
 
 const progressName = 'progress.json';
@@ -102,7 +104,13 @@ export async function writeSnapshot(
     const kept = state.readOptimizer();
     const slots = state.optimizerTensors().map((tensor) => ({ ...tensor, data: kept.get(tensor.name)! }));
     await writeSafetensors(join(temporary, optimizerName), slots);
-    const file: SnapshotFile = { version: 1, seed: run.seed, data: run.data, ...progress };
+    const file: SnapshotFile = {
+      version: 1,
+      seed: run.seed,
+      data: run.data,
+      optim: state.optim,
+      ...progress,
+    };
     await writeFile(join(temporary, progressName), `${JSON.stringify(file, null, 2)}\n`);
   });
 }
@@ -123,8 +131,15 @@ export async function readSnapshot(
   await restoreParameters(folder, state, plan, host, start);
   const optimizer = await readPart(folder, optimizerName);
   const values = new Map<string, Float32Array | Uint8Array>();
-  for (const { name, shape, dtype } of state.optimizerTensors()) {
+  // Optimizers of the same state (paged or not) go on from each other's.
+  const other = file.optim !== undefined && file.optim !== state.optim;
+  const expectedTensors = state.optimizerTensors();
+  if (other && optimizer.tensors.size !== expectedTensors.length)
+    throw otherOptimizer(folder, file.optim!, state.optim);
+  for (const { name, shape, dtype } of expectedTensors) {
     const ref = optimizer.tensors.get(name);
+    if (other && (!ref || ref.shape.join() !== shape.join() || (dtype === 'U8') !== (ref.dtype === 'U8')))
+      throw otherOptimizer(folder, file.optim!, state.optim);
     if (!ref) throw damaged(folder, `${optimizerName} lacks ${name}`);
     if (ref.shape.join() !== shape.join() || (dtype === 'U8' && ref.dtype !== 'U8')) {
       const [found, expected] = [ref.shape, shape].map((sizes) => `[${sizes.join(', ')}]`);
@@ -249,6 +264,7 @@ async function readProgress(folder: string): Promise<SnapshotFile> {
     value?.version !== 1 ||
     whole.some((key) => !Number.isSafeInteger(value[key]) || (value[key] as number) < 0) ||
     typeof value.data !== 'string' ||
+    (value.optim !== undefined && typeof value.optim !== 'string') ||
     (value.lossScale !== undefined && !isLossScaleState(value.lossScale))
   ) {
     throw damaged(folder, `${progressName} does not say where the run stood`);
@@ -263,6 +279,14 @@ function parsed(text: string): Record<string, unknown> | undefined {
   } catch {
     return undefined;
   }
+}
+
+function otherOptimizer(folder: string, was: string, is: string): RunError {
+  return new RunError({
+    code: 'checkpoint-other-optimizer',
+    message: `The checkpoint ${folder} holds the state of optim: ${was.slice(0, 80)}, and the recipe has optim: ${is}, whose state is another.`,
+    remedy: `Set optim: ${was.slice(0, 80)} to resume, or start a new run with ${is}.`,
+  });
 }
 
 function damaged(folder: string, what: string, cause?: unknown): RunError {

@@ -186,6 +186,11 @@ export class TrainingState {
     }
   }
 
+  /** The recipe's `optim`. */
+  get optim(): string {
+    return this.settings.optim;
+  }
+
   /** What a checkpoint holds of the optimizer. */
   optimizerTensors(): StateTensor[] {
     return this.#walk().map(({ slab, slot, entry, index }) => ({

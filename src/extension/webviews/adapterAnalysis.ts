@@ -2,6 +2,7 @@
 // numbers as they are read, at last ‖W‖ of the base. It only reads; it knows no editor.
 import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { modelForAdapters } from '../../engine/adapters/baseConfig';
 import { readAdapterFolder } from '../../engine/adapters/peftFile';
 import { openCheckpoint } from '../../engine/checkpoint/folder';
 import { inspectSafetensors, readTensor, type TensorRef } from '../../engine/checkpoint/safetensors';
@@ -11,7 +12,6 @@ import { elements } from '../../engine/dtype';
 import { AdapterError, UserError } from '../../engine/errors';
 import { type JsonObject, readJsonObject } from '../../engine/files/json';
 import { modelTensors } from '../../engine/models/architecture';
-import { modelFromConfig } from '../../engine/models/registry';
 import type { Problem } from '../../protocol/errors';
 import type { AdapterHead, AdapterNews, ModuleValues, TensorValues } from '../../protocol/panels/adapter';
 import { type AdaptedModule, adaptedModules } from './adapterModules';
@@ -58,7 +58,7 @@ export async function analyse(task: AnalysisTask, tell: (news: AnalysisNews) => 
       problem: { where: task.file, message: 'Its values are not read: the file is larger than 4 GiB.' },
     });
   if (head.withBase && task.base !== undefined) {
-    await baseNorms(task.base, modules, batch).catch((cause: unknown) =>
+    await baseNorms(task.base, dirname(task.file), modules, batch).catch((cause: unknown) =>
       tell({ type: 'problem', problem: { where: task.base!, message: reason(cause) } }),
     );
     batch.flush();
@@ -268,9 +268,14 @@ function scaleRows(a: Float32Array, e: Float32Array, columns: number): void {
 }
 
 /** ‖W‖ of every adapted module's base weight. */
-async function baseNorms(folder: string, modules: readonly AdaptedModule[], batch: Batch): Promise<void> {
+async function baseNorms(
+  folder: string,
+  adapter: string,
+  modules: readonly AdaptedModule[],
+  batch: Batch,
+): Promise<void> {
   const checkpoint = await openCheckpoint(folder);
-  const model = modelFromConfig(checkpoint.config);
+  const model = await modelForAdapters(checkpoint.config, [adapter]);
   const tensors = resolveNames(checkpoint.tensors, modelTensors(model), model.basePrefix);
   const wanted: { index: number; ref: TensorRef }[] = [];
   for (const [index, { path }] of modules.entries()) {

@@ -7,7 +7,7 @@ import { readAdapterFolder } from '../../../src/engine/adapters/peftFile';
 import { extract } from '../../../src/engine/api/extract';
 import { merge } from '../../../src/engine/api/merge';
 import { readSafetensors, readTensor } from '../../../src/engine/checkpoint/safetensors';
-import { AdapterError, RecipeError } from '../../../src/engine/errors';
+import { AdapterError, RecipeError, RunError } from '../../../src/engine/errors';
 import { optimizers } from '../../../src/engine/optim/registry';
 import { fails } from '../files/scratch';
 import { TestHost, tinyConfig, tinyWorkspace, trainTiny } from './tinyRun';
@@ -60,6 +60,23 @@ for (const { id, paged } of optimizers) {
     assert.ok(!readdirSync(whole.run).some((name) => name.includes('optimizer-state')));
   });
 }
+
+test('resuming with another optimizer names both; one of the same state goes on', async () => {
+  const settings = { max_steps: 4, save_strategy: 'no', output_dir: 'runs/other-optim' };
+  const stopping = new TestHost((event, self) => {
+    if (event.type === 'step' && event.step === 2) self.stopRequested = true;
+  });
+  await trainTiny(folder, { ...settings, optim: 'adamw_torch' }, stopping);
+  const again = (optim: string) =>
+    trainTiny(folder, { ...settings, optim, resume_from_checkpoint: true }, new TestHost());
+  await assert.rejects(again('sgd'), (error) => {
+    assert.ok(error instanceof RunError);
+    assert.match(error.message, /holds the state of optim: adamw_torch, and the recipe has optim: sgd/);
+    assert.match(error.remedy, /^Set optim: adamw_torch to resume/);
+    return true;
+  });
+  assert.equal((await again('paged_adamw_32bit')).steps, 4);
+});
 
 test('a paged optimizer says that it saves nothing on the CPU', async () => {
   const host = new TestHost();
