@@ -89,11 +89,11 @@ test('normal data loses 9.19 % in NF4, double quantisation next to nothing, with
   const form = {
     quantType: 'nf4',
     blockSize: 64,
-    outFeatures: 512,
-    inFeatures: 512,
+    outFeatures: 1024,
+    inFeatures: 1024,
     transposed: false,
   } as const;
-  const values = Float32Array.from({ length: 1 << 18 }, () => random.normal());
+  const values = Float32Array.from({ length: 1 << 20 }, () => random.normal());
   const [single, twice] = [false, true].map((doubleQuant) => packWeight(values, { ...form, doubleQuant }));
   const error = (weight: typeof single): number => {
     let [off, size] = [0, 0];
@@ -103,6 +103,7 @@ test('normal data loses 9.19 % in NF4, double quantisation next to nothing, with
     });
     return Math.sqrt(off / size);
   };
+  // Of 2²⁰ numbers the error scatters by 7e-5 from seed to seed.
   assert.ok(Math.abs(error(single) - 0.09189) < 3e-4, `relative error ${error(single)}`);
   assert.ok(Math.abs(error(twice) - 0.09191) < 3e-4, `relative error ${error(twice)}`);
   const sizes = twice!.absmax;
