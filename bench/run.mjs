@@ -182,6 +182,14 @@ ${limits.join('\n')}
 The runtime's profile of the gradient program (selective checkpointing), milliseconds of the fastest run, by operator.
 
 ${profiles}
-`;
+${factorisations()}`;
 writeFileSync(`${root}bench/RESULTS.md`, text);
 console.log(text);
+
+/** What bench/factorisations.mjs wrote stays. */
+function factorisations() {
+  const path = `${root}bench/RESULTS.md`;
+  const before = existsSync(path) ? readFileSync(path, 'utf8') : '';
+  const start = before.indexOf('## Factorisations');
+  return start < 0 ? '' : `\n${before.slice(start)}`;
+}

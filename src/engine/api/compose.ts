@@ -11,7 +11,7 @@ import { openCheckpoint } from '../checkpoint/folder';
 import { BaseWeights } from '../execution/baseWeights';
 import { openDevice } from '../execution/device';
 import { diskError } from '../files/diskErrors';
-import { Products } from '../linalg/products';
+import { productsOn } from '../linalg/deviceProducts';
 import { modelFromConfig } from '../models/registry';
 import { fittedAdapters } from './adapterChoices';
 
@@ -30,7 +30,7 @@ export async function compose(params: ComposeParams, host: EngineHost): Promise<
   const time = new Date().toISOString();
   host.emit({ type: 'progress', phase: 'merging', message: 'Combining the adapters', fraction: null, time });
   const runtime = openDevice(params);
-  const products = new Products(runtime);
+  const products = productsOn(runtime);
   try {
     const weights = BaseWeights.of(runtime, checkpoint, model);
     const adapters = await fittedAdapters(loaded, { runtime, model, weights, alone: false });

@@ -14,8 +14,8 @@ import { resolveNames, verifyTensors } from '../checkpoint/verify';
 import { AdapterError, invariant, RunError } from '../errors';
 import { openDevice } from '../execution/device';
 import { diskError } from '../files/diskErrors';
+import { productsOn } from '../linalg/deviceProducts';
 import { frobenius, type Matrix, matrix, scaleColumns, transposed } from '../linalg/matrix';
-import { Products } from '../linalg/products';
 import { exactSvd } from '../linalg/svd';
 import { type LinearModule, type Model, modelTensors } from '../models/architecture';
 import { modelFromConfig } from '../models/registry';
@@ -39,7 +39,7 @@ export async function extract(params: ExtractParams, host: EngineHost): Promise<
       (module.kind === 'linear' || module.kind === 'conv1d') && module.path !== model.head.path,
   );
   const runtime = openDevice(params);
-  const products = new Products(runtime);
+  const products = productsOn(runtime);
   const sites = new Map<string, Site>();
   const results = new Map<string, { a: Matrix; b: Matrix }>();
   const modules: ExtractResult['modules'][number][] = [];

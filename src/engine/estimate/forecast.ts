@@ -20,6 +20,7 @@ import type { Model } from '../models/architecture';
 import { attentionOf } from '../models/attentions';
 import { optimizerOf, slabsFor } from '../optim/registry';
 import { liveness } from './liveness';
+import { startBytes } from './startMemory';
 
 /** Node, the runtime's library, tokenizer and programs (measured on Linux x64 with a tiny model). */
 const processBytes = 160 * 2 ** 20;
@@ -37,7 +38,7 @@ export interface Forecast {
     activations: number;
     /** Copies on the host of what a checkpoint holds, while it is written. */
     saving: number;
-    /** The process itself, batches, masks, bits for dropout, and what the arena holds beyond its peak. */
+    /** The process itself, batches, masks, bits for dropout, what the arena holds beyond its peak, and what a start needs beyond all this. */
     workspace: number;
   };
   totalBytes: number;
@@ -105,6 +106,9 @@ export function forecast(
     saving: 8 * trainableParameters + state.device + state.elsewhere,
     workspace: processBytes + sizeOf(fed) + sizeOf(constantsOf(gradient.graph)) + (reserved - activations),
   };
+  // The start is over before the adapter's state is made; what it needs beyond that is workspace.
+  const later = parts.adapter + parts.gradients + parts.optimizer + parts.saving + reserved;
+  parts.workspace += Math.max(0, startBytes({ plan, tokens: rows * length }) - later);
   const totalBytes = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
   return { trainableParameters, parts, totalBytes };
 }

@@ -18,9 +18,7 @@ export interface Observed {
 }
 
 export class Observer {
-  readonly #programs = new ShapeCache<{ program: Program; outputs: ReadonlyMap<string, readonly string[]> }>(
-    ({ program }) => program.release(),
-  );
+  readonly #programs: ShapeCache<{ program: Program; outputs: ReadonlyMap<string, readonly string[]> }>;
 
   constructor(
     private readonly o: {
@@ -29,23 +27,33 @@ export class Observer {
       weights: Pick<BaseWeights, 'tensor' | 'precision' | 'packed'>;
       packing: boolean;
     },
-  ) {}
+    /** Programs that stay open, each with the memory of its results; default as many as other programs. */
+    open?: number,
+  ) {
+    this.#programs = new ShapeCache(({ program }) => program.release(), open);
+  }
+
+  /** The sites by their input: those of one group are given the same value. Opens nothing. */
+  shared({ rows, length }: Pick<Batch, 'rows' | 'length'>, sites: readonly Site[]): Site[][] {
+    const byPath = new Map(sites.map((site) => [site.path, site]));
+    return [...this.#compile(rows, length, sites).outputs.values()].map((paths) =>
+      paths.map((path) => byPath.get(path)!),
+    );
+  }
+
+  #compile(rows: number, length: number, sites: readonly Site[]) {
+    const { model, weights, packing } = this.o;
+    const { precision, packed } = weights;
+    return observationGraph({ model, sites, rows, length, packing, precision, packed });
+  }
 
   /** One after the other, so that only one of them need be kept. */
   async *inputs(batch: Batch, sites: readonly Site[]): AsyncGenerator<Observed> {
-    const { runtime, model, weights, packing } = this.o;
+    const { runtime, weights } = this.o;
     const { rows, length } = batch;
     const key = `${rows}x${length} ${sites[0]?.path} ${sites.length}`;
     const { program, outputs } = await this.#programs.get(key, async () => {
-      const compiled = observationGraph({
-        model,
-        sites,
-        rows,
-        length,
-        packing,
-        precision: weights.precision,
-        packed: weights.packed,
-      });
+      const compiled = this.#compile(rows, length, sites);
       const shared = new Map(await loadBase(compiled.baseInputs, weights));
       return { program: await Program.open(runtime, compiled.graph, shared), outputs: compiled.outputs };
     });

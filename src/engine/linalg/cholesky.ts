@@ -1,11 +1,9 @@
 // Cholesky factors of large positive definite matrices, in fp64, by halves: the large products run on the runtime, blocks on
 // the diagonal are factored on the host. What comes out is the inverse of the factor, so that solving is a product too.
 import { invariant } from '../errors';
+import { firstHalf, hostSize } from './decompositionMemory';
 import { block, type DoubleMatrix, doubleMatrix, put, transposed } from './matrix';
 import type { Products } from './products';
-
-/** Blocks of this size and less are factored on the host. */
-const hostSize = 128;
 
 /**
  * L⁻¹ of S = L·Lᵀ, lower triangular; about 4/3·n³ additions and as many multiplications.
@@ -18,7 +16,7 @@ export async function inverseCholesky(
 ): Promise<DoubleMatrix | undefined> {
   const n = s.rows;
   if (n <= hostSize) return onHost(s);
-  const half = hostSize * 2 ** Math.floor(Math.log2((n - 1) / hostSize));
+  const half = firstHalf(n);
   const first = await inverseCholesky(products, block(s, 0, half, 0, half));
   if (!first) return undefined;
   // L21 = S21·L11⁻ᵀ; the rest of S22 is factored; (L⁻¹)21 = −L22⁻¹·L21·L11⁻¹.

@@ -8,7 +8,7 @@ import { Program } from '../execution/program';
 import { ShapeCache } from '../execution/shapeCache';
 import { GraphBuilder } from '../graph/builder';
 import { lower } from '../graph/passes/lower';
-import { type DeviceTensor, openRuntime, type Runtime } from '../session';
+import type { DeviceTensor, Runtime } from '../session';
 import { block, type DoubleMatrix, doubleMatrix, type Matrix, matrix, type Numbers } from './matrix';
 
 /** Elements of the largest tile. */
@@ -40,7 +40,11 @@ export class Products {
   readonly #programs = new ShapeCache<Program>((program) => program.release(), openProducts);
   #processor: Runtime | undefined;
 
-  constructor(private readonly runtime: Runtime) {}
+  /** @param openProcessor the processor's runtime, asked for once where the device has no products in fp64. */
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly openProcessor?: () => Runtime,
+  ) {}
 
   /** op(a)·op(b). */
   async multiply<A extends Numbers, B extends Numbers>(
@@ -190,8 +194,8 @@ export class Products {
 
   #runtimeFor(type: 'float32' | 'float64'): Runtime {
     if (type === 'float32' || this.runtime.device.kind !== 'webgpu') return this.runtime;
-    this.#processor ??= openRuntime({ device: { kind: 'cpu' } });
-    return this.#processor;
+    this.#processor ??= this.openProcessor?.();
+    return this.#processor ?? this.runtime;
   }
 }
 

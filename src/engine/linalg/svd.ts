@@ -3,6 +3,7 @@
 // by subspace iteration with the Gram matrix or its inverse. All products run on the runtime.
 import { Random } from '../random';
 import { shiftedInverseCholesky } from './cholesky';
+import { denseSize } from './decompositionMemory';
 import { leadingSubspace, type Subspace } from './leadingSubspace';
 import {
   block,
@@ -41,8 +42,6 @@ export interface SvdReport {
   rounds: number;
 }
 
-/** Gram matrices up to this size are taken apart whole. */
-const denseSize = 256;
 /** Directions beyond r that the random range finder keeps until the end. */
 const oversampling = 8;
 

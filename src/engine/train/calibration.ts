@@ -10,6 +10,7 @@ import { type Matrix, matrix } from '../linalg/matrix';
 import type { Products } from '../linalg/products';
 import type { Model } from '../models/architecture';
 import type { Runtime } from '../session';
+import { covarianceBytes, grouped, passBytes } from './calibrationPasses';
 
 export interface CalibrationData {
   runtime: Runtime;
@@ -22,25 +23,21 @@ export interface CalibrationData {
   onProgress(message: string): void;
 }
 
-/** Bytes of covariances that are gathered in one pass over the data. */
-const passBytes = 2 ** 31;
-/** Batches after which directions that still move are taken as they are. */
+/** Batches after which directions that still moved are taken as they are. */
 const mostBatches = 512;
 
-/** Sites in groups whose covariances fit into memory together. */
-export function passes(sites: readonly Site[]): Site[][] {
-  const groups: Site[][] = [];
-  let bytes = Number.POSITIVE_INFINITY;
-  for (const site of sites) {
-    const own = 4 * site.inFeatures ** 2;
-    if (bytes + own > passBytes) {
-      groups.push([]);
-      bytes = 0;
-    }
-    groups.at(-1)!.push(site);
-    bytes += own;
-  }
-  return groups;
+/**
+ * Sites in groups whose covariances fit into memory together; modules with one input share a group and count once. What is
+ * gathered does not depend on the groups.
+ */
+export function passes(
+  data: CalibrationData,
+  sites: readonly Site[],
+  most = passBytes.covariances,
+): Site[][] {
+  const [batch] = data.batches();
+  if (!batch) return [[...sites]];
+  return grouped(new Observer(data).shared(batch, sites), covarianceBytes, most);
 }
 
 /** Mean over samples of X̂ᵀX̂ with X̂ = X/|max X|, [in, in], by module path; modules with one input share theirs. */
@@ -115,6 +112,7 @@ export interface FoundDirections {
  * Principal directions of every module's input, by incremental PCA over batches, again and again over the data, until each
  * direction that `needed` asks for has a cosine similarity of at least tau with its value one batch before.
  * @param components by module path: how many directions are followed.
+ * @param most bytes of inputs that one forward pass hands out.
  */
 export async function principalDirections(
   data: CalibrationData,
@@ -124,8 +122,15 @@ export async function principalDirections(
   needed: (ratios: ReadonlyMap<string, Float64Array>) => ReadonlyMap<string, number>,
   settings: AdapterSettings['settings'],
   seed: number,
+  most = passBytes.inputs,
 ): Promise<FoundDirections> {
-  const observer = new Observer(data);
+  // One program at a time where one forward pass would hand out too much.
+  const [first] = data.batches();
+  const inputBytes = ({ inFeatures }: Site): number =>
+    4 * (first?.rows ?? 1) * (first?.length ?? 1) * inFeatures;
+  const shared = first ? new Observer(data).shared(first, sites) : [[...sites]];
+  const groups = grouped(shared, inputBytes, most);
+  const observer = new Observer(data, groups.length > 1 ? 1 : undefined);
   const tau = Number(settings.eva_tau ?? 0.99);
   const masked = settings.eva_use_label_mask !== false;
   const byPath = new Map(sites.map((site) => [site.path, site]));
@@ -150,12 +155,17 @@ export async function principalDirections(
           `Looking at batch ${batches + 1}: ${done} of ${analyses.size || '?'} inputs are settled`,
         );
         const counted = countedTokens(batch, masked);
-        for await (const { paths, x } of observer.inputs(batch, sites)) {
-          const most = Math.max(...paths.map((path) => components(byPath.get(path)!)));
-          const entry = analyses.get(paths[0]!) ?? { paths, pca: new IncrementalPca(products, most, seed) };
-          analyses.set(paths[0]!, entry);
-          if (!settled(entry) || batches < 2)
-            await entry.pca.add(rowsOf(x, batch, (position) => counted[position]!));
+        for (const group of groups) {
+          for await (const { paths, x } of observer.inputs(batch, group)) {
+            const count = Math.max(...paths.map((path) => components(byPath.get(path)!)));
+            const entry = analyses.get(paths[0]!) ?? {
+              paths,
+              pca: new IncrementalPca(products, count, seed),
+            };
+            analyses.set(paths[0]!, entry);
+            if (!settled(entry) || batches < 2)
+              await entry.pca.add(rowsOf(x, batch, (position) => counted[position]!));
+          }
         }
         batches++;
         const found = [...analyses.values()];

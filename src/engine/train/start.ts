@@ -14,8 +14,9 @@ import { readSafetensors, readTensor } from '../checkpoint/safetensors';
 import { AdapterError, invariant } from '../errors';
 import { WeightUpdater } from '../execution/weightUpdater';
 import { isJsonObject, readJsonObject } from '../files/json';
+import { productsOn } from '../linalg/deviceProducts';
 import { type Matrix, matrix, scaleRows } from '../linalg/matrix';
-import { Products } from '../linalg/products';
+import type { Products } from '../linalg/products';
 import type { PackedWeight } from '../quantization/packedWeight';
 import { hashText } from '../random';
 import {
@@ -50,7 +51,7 @@ export async function prepareStart(o: StartOptions): Promise<PreparedStart> {
   if (!fromBase || o.plan.sites.size === 0)
     return { plan: o.plan, values: new Map(), residual: false, notes: [] };
   refuseUnfit(o, fromBase);
-  const products = new Products(o.runtime);
+  const products = productsOn(o.runtime);
   const base = new BaseChanger(o);
   try {
     return await new Starter(o, fromBase, products, base).go();
@@ -66,7 +67,7 @@ async function startOfVariant(
   start: NonNullable<AdapterPlan['variant']['start']>,
 ): Promise<PreparedStart> {
   const { plan } = o;
-  const products = new Products(o.runtime);
+  const products = productsOn(o.runtime);
   const base = new BaseChanger(o);
   const values = new Map<string, Float32Array>();
   const started = performance.now();
@@ -233,7 +234,7 @@ class Starter {
     else if (method.calibration === 'covariance') {
       // Everything is looked at before the first weight changes.
       const samples = Number(plan.settings.settings.calibration_samples ?? 256);
-      const groups = passes(linearSites(plan));
+      const groups = passes(o, linearSites(plan));
       const changes: (() => Promise<void>)[] = [];
       for (const group of groups) {
         const gathered = await covariances(o, this.products, group, samples);

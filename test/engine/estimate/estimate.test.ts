@@ -1,13 +1,16 @@
 // The call `estimate`: parts that add up and follow the recipe, and suggestions that are each a forecast of their own.
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { build } from 'esbuild';
 import { estimate } from '../../../src/engine/api/estimate';
 import { catalogue } from '../../../src/engine/catalogue';
 import { CheckpointError } from '../../../src/engine/errors';
 import { forecast } from '../../../src/engine/estimate/forecast';
 import { suggest } from '../../../src/engine/estimate/suggestions';
+import { decompositionBytes } from '../../../src/engine/linalg/decompositionMemory';
 import { modelFromConfig } from '../../../src/engine/models/registry';
 import { parseRecipe } from '../../../src/engine/recipe/parse';
 import { validateRecipe } from '../../../src/engine/recipe/validate';
@@ -60,6 +63,47 @@ test('full fine-tuning counts every weight once', () => {
   const { parts, trainableParameters } = forecast(model, recipeOf('.', { adapter: 'none', r: undefined }));
   assert.equal(parts.weights, 0);
   assert.equal(parts.adapter, 4 * trainableParameters);
+});
+
+test('a start from the base weights is counted where it needs more than the steps', () => {
+  const wide = modelFromConfig({ ...tinyConfig, hidden_size: 1024, intermediate_size: 2048 });
+  const of = (given: Record<string, unknown>) =>
+    forecast(wide, recipeOf('.', { max_length: 8, per_device_train_batch_size: 1, r: 1, ...given }));
+  const [plain, milora, corda, loftq] = [
+    of({}),
+    of({ init_lora_weights: 'milora' }),
+    of({ init_lora_weights: 'corda' }),
+    of({ init_lora_weights: 'loftq' }),
+  ];
+  // The changed weights take the places of the mapped ones.
+  assert.equal(milora.parts.weights, plain.parts.weights);
+  assert.ok(loftq.parts.weights < plain.parts.weights / 2);
+  const { parts } = plain;
+  const later = parts.adapter + parts.gradients + parts.optimizer + parts.saving + parts.activations;
+  const one = 12 * 1024 * 2048 + decompositionBytes(1024, 2048);
+  assert.ok(Math.abs(milora.totalBytes - plain.totalBytes - (one - later)) < 0.05 * one);
+  // Per layer six inputs of 1024 and one of 2048, counted apart, at least.
+  assert.ok(corda.totalBytes - milora.totalBytes > 2 * 4 * (6 * 1024 ** 2 + 2048 ** 2));
+});
+
+test('one decomposition stays within what is counted for it', async () => {
+  const script = join('build', `decomposition-${process.pid}.cjs`);
+  await build({
+    entryPoints: ['test/engine/estimate/decomposition.ts'],
+    outfile: script,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    external: ['koffi', 'onnxruntime-node'],
+    logLevel: 'silent',
+  });
+  try {
+    const out = spawnSync(process.execPath, [script], { encoding: 'utf8' });
+    const { grown, counted } = JSON.parse(out.stdout) as { grown: number; counted: number };
+    assert.ok(grown < 1.35 * counted && grown > 0.4 * counted, `${grown} bytes, ${counted} counted`);
+  } finally {
+    rmSync(script);
+  }
 });
 
 test('what lowers memory lowers the forecast', () => {
