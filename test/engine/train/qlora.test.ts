@@ -33,7 +33,10 @@ test('QLoRA trains, resumes bit for bit, is evaluated and merged on the same bas
   const params = { model: join(folder, 'base'), adapter: whole.adapter, device: 'cpu', threads: 1 } as const;
   const data = { data: join(folder, 'eval.jsonl'), maxLength: 64, batchSize: 2 };
   const fourBit = { loadIn4bit: true, doubleQuant: true } as const;
-  const measured = await evaluate({ ...params, adapters: [whole.adapter], ...data, ...fourBit }, new TestHost());
+  const measured = await evaluate(
+    { ...params, adapters: [whole.adapter], ...data, ...fourBit },
+    new TestHost(),
+  );
   // Evaluation spares the prompts here and there alike, but pads otherwise.
   assert.ok(Math.abs(measured.loss - whole.evalLoss!) < 1e-4, `${measured.loss}, ${whole.evalLoss}`);
 
@@ -73,6 +76,33 @@ for (const init of ['pissa', 'loftq', 'milora'])
       resume_from_checkpoint: true,
     });
     assert.deepEqual(weights(rest.run), weights(whole.run));
+  });
+
+for (const adapter of ['dora', 'lora_xs'])
+  test(`${adapter} on a base in four bits learns, is evaluated and merged on the same base`, async () => {
+    const host = new TestHost();
+    const settings = {
+      adapter,
+      load_in_4bit: true,
+      max_steps: 6,
+      save_strategy: 'no',
+      eval_dataset: 'eval.jsonl',
+      target_modules: 'all-linear',
+      output_dir: `runs/four-${adapter}`,
+    };
+    const trained = await trainTiny(folder, settings, host);
+    const losses = host.of('step').map(({ loss }) => loss);
+    assert.ok(losses.at(-1)! < losses[0]!, losses.join(', '));
+    const common = { model: join(folder, 'base'), device: 'cpu', threads: 1 } as const;
+    const data = { data: join(folder, 'eval.jsonl'), maxLength: 64, batchSize: 2 };
+    const on = async (loadIn4bit: boolean): Promise<number> =>
+      (await evaluate({ ...common, ...data, adapters: [trained.adapter], loadIn4bit }, new TestHost())).loss;
+    const measured = await on(true);
+    assert.ok(Math.abs(measured - trained.evalLoss!) < 1e-4, `${measured}, in the run ${trained.evalLoss}`);
+    assert.ok(Math.abs((await on(false)) - measured) > 1e-5, 'the whole base says something else');
+    const out = join(folder, `merged-${adapter}`);
+    const params = { ...common, adapter: trained.adapter, loadIn4bit: true, out };
+    assert.ok((await merge(params, new TestHost())).verified);
   });
 
 test("QPiSSA's turns bring the start nearer to the base than one quantisation", async () => {
