@@ -1,15 +1,17 @@
 // The leading singular directions of a gradient that lies on the device. Small matrices come to the host and are taken apart by
-// all eigenvalues; of large ones only thin factors move: a subspace iteration whose products run on the device, with r×r
-// factorisations on the host. Deterministic by seed and key.
-import { CholeskyDecomposition, Matrix as Dense } from 'ml-matrix';
+// all eigenvalues; of large ones only thin factors move: a subspace iteration whose products run on the device, those
+// of the r×r factorisations too. Deterministic by seed and key.
 import { Program } from '../execution/program';
 import { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
 import { lower } from '../graph/passes/lower';
 import { Random } from '../random';
 import type { DeviceTensor, Runtime } from '../session';
-import { type Matrix, matrix, transposed } from './matrix';
+import { shiftedInverseCholesky } from './cholesky';
+import { productsOn } from './deviceProducts';
+import { doubleMatrix, type Matrix, matrix, rounded, transposed } from './matrix';
 import { orthonormalColumns } from './orthonormal';
+import type { Products } from './products';
 import { gramOfRows, symmetricEigen } from './symmetric';
 
 export interface Gradient {
@@ -90,6 +92,7 @@ class DeviceIteration {
     const [n, k] = [this.#n, this.#k];
     const x = runtime.fromHost('float32', [n, k], this.#start().data);
     const y = runtime.allocate('float32', [n, k]);
+    const products = productsOn(runtime);
     const opened: Program[] = [];
     const open = async (graph: Parameters<typeof Program.open>[1], shared: [string, DeviceTensor][]) => {
       const program = await Program.open(runtime, graph, new Map(shared));
@@ -121,9 +124,9 @@ class DeviceIteration {
         let gram = apply.read('gram') as Float32Array;
         if (!gram.every(Number.isFinite)) return undefined;
         // Three times: each makes the columns more orthogonal, the first with a shift that keeps it possible.
-        gram = await turn(there, inverseFactor(gram, k, 1e-6));
-        gram = await turn(back, inverseFactor(gram, k, 1e-7));
-        await turn(there, inverseFactor(gram, k, 1e-9));
+        gram = await turn(there, await inverseFactor(products, gram, k, 1e-6));
+        gram = await turn(back, await inverseFactor(products, gram, k, 1e-7));
+        await turn(there, await inverseFactor(products, gram, k, 1e-9));
       }
       // Within the subspace: the eigenvectors of XᵀHX, from the largest down.
       await apply.run();
@@ -138,6 +141,7 @@ class DeviceIteration {
       for (let i = 0; i < n; i++) result.data.set(whole.subarray(i * k, i * k + g.rank), i * g.rank);
       return orthonormal(result) ? result : orthonormalColumns(result, this.#random).q;
     } finally {
+      products.release();
       for (const program of opened) program.release();
       x.release();
       y.release();
@@ -207,32 +211,17 @@ function symmetric(data: Float32Array, k: number): Float64Array[] {
   );
 }
 
-/** L⁻ᵀ of S + shift·trace·I = LLᵀ in fp64, [k, k]: what makes columns with the Gram matrix S orthonormal. */
-function inverseFactor(data: Float32Array, k: number, shift: number): Float32Array {
-  const rows = symmetric(data, k);
-  const trace = rows.reduce((sum, row, i) => sum + row[i]!, 0);
-  let added = Math.max(shift * trace, Number.MIN_VALUE * 2 ** 60);
-  for (;;) {
-    const factor = new CholeskyDecomposition(
-      new Dense(rows.map((row, i) => Array.from(row, (value, j) => value + (i === j ? added : 0)))),
-    );
-    if (factor.isPositiveDefinite()) {
-      const l = factor.lowerTriangularMatrix;
-      const out = new Float32Array(k * k);
-      // Column j of L⁻¹ by forward substitution; L⁻ᵀ has it as row j.
-      for (let j = 0; j < k; j++) {
-        const column = new Float64Array(k);
-        for (let i = j; i < k; i++) {
-          let sum = i === j ? 1 : 0;
-          for (let p = j; p < i; p++) sum -= l.get(i, p) * column[p]!;
-          column[i] = sum / l.get(i, i);
-        }
-        for (let i = j; i < k; i++) out[j * k + i] = column[i]!;
-      }
-      return out;
-    }
-    added *= 10;
-  }
+/** L⁻ᵀ of S + shift·trace·I = LLᵀ, [k, k]: what makes columns with the Gram matrix S orthonormal. */
+async function inverseFactor(
+  products: Products,
+  data: Float32Array,
+  k: number,
+  shift: number,
+): Promise<Float32Array> {
+  const gram = doubleMatrix(k, k);
+  for (let i = 0; i < k; i++)
+    for (let j = 0; j < k; j++) gram.data[i * k + j] = (data[i * k + j]! + data[j * k + i]!) / 2;
+  return rounded(transposed(await shiftedInverseCholesky(products, gram, shift))).data;
 }
 
 /** Whether columns are orthonormal to 1e-4. */
