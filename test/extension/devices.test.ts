@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { type DeviceUse, parseDeviceUse } from '../../src/engine/cuda/deviceUse';
 import { Devices } from '../../src/extension/devices';
 import type { DeviceFacts } from '../../src/protocol/panels/configure';
-import { deviceOptions, deviceSentence } from '../../webview/configure/device';
+import { deviceOptions, deviceSentence } from '../../webview/configure/deviceText';
 
 const gib = 2 ** 30;
 const smi = (free: number): DeviceUse[] =>

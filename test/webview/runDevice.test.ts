@@ -10,7 +10,7 @@ import { RunLog } from '../../src/extension/webviews/runLog';
 import type { LogPart } from '../../src/protocol/panels/run';
 import type { Recipe } from '../../src/protocol/recipe';
 import type { PlanFacts, RunEvent } from '../../src/protocol/run';
-import { devicePeak, sharePath } from '../../webview/run/device';
+import { devicePeak, sharePath } from '../../webview/run/deviceLine';
 import { RunHistory } from '../../webview/run/history';
 
 const sample = (step: number, used: number | null, utilization: number | null = 0.5): RunEvent => ({

@@ -2,49 +2,8 @@
 // an edit and is told what stands in the recipe.
 import type { DeviceFacts, FormField } from '../../src/protocol/panels/configure';
 import { el } from '../shared/dom';
-import { bytesText } from '../shared/format';
 import { dropdown } from '../shared/forms';
-
-/** One entry of the list. */
-export interface DeviceOption {
-  value: string;
-  text: string;
-  title: string;
-}
-
-const gib = 1024 ** 3;
-
-/** The recipe's words, with the GPUs in the place of `cuda` where there are some. `cuda` alone stays while it is chosen. Pure. */
-export function deviceOptions(
-  choices: readonly { id: unknown; label: string }[],
-  devices: readonly DeviceFacts[],
-  chosen: string,
-): DeviceOption[] {
-  return choices.flatMap(({ id, label }): DeviceOption[] => {
-    const word = { value: String(id), text: String(id), title: label };
-    if (id !== 'cuda' || devices.length === 0) return [word];
-    const listed = devices.map((device) => ({
-      value: device.id,
-      text: device.freeBytes === null ? device.id : `${device.id}, ${gigabytes(device.freeBytes)} free`,
-      title: deviceSentence(device),
-    }));
-    return chosen === 'cuda' ? [word, ...listed] : listed;
-  });
-}
-
-/** `NVIDIA H200: 61.2 GiB of 139.8 GiB free, 35 % busy`. */
-export function deviceSentence({ name, freeBytes, totalBytes, utilization, split }: DeviceFacts): string {
-  if (split) return `${name}: split into parts (MIG), free memory unknown`;
-  const memory =
-    freeBytes === null
-      ? 'free memory unknown'
-      : `${bytesText(freeBytes)}${totalBytes === null ? '' : ` of ${bytesText(totalBytes)}`} free`;
-  return `${name}: ${memory}${utilization === null ? '' : `, ${Math.round(100 * utilization)} % busy`}`;
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / gib).toFixed(bytes < 10 * gib ? 1 : 0)} GiB`;
-}
+import { deviceOptions, deviceSentence } from './deviceText';
 
 export class DevicePicker {
   readonly #list: ReturnType<typeof dropdown>;

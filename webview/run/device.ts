@@ -1,36 +1,10 @@
 // The device of a run: how much of its memory is taken and how busy it is, now and over the run. It draws what it is told.
 import { type Child, el, quantity } from '../shared/dom';
 import { bytes, bytesText } from '../shared/format';
+import { devicePeak, lineHeight as height, sharePath, lineWidth as width } from './deviceLine';
 import type { DevicePoint } from './history';
 
 const svgSpace = 'http://www.w3.org/2000/svg';
-const width = 240;
-const height = 32;
-
-/** The most that was taken on the device, by all programs; null where nothing was told. */
-export function devicePeak(points: readonly DevicePoint[]): number | null {
-  const taken = points.flatMap(({ used }) => used ?? []);
-  return taken.length === 0 ? null : taken.reduce((a, b) => Math.max(a, b));
-}
-
-/** Shares (0…1) over time → an SVG path; where nothing was told it has a gap. Pure. */
-export function sharePath(points: readonly { at: number; share: number | null }[]): string {
-  const from = points[0]?.at ?? 0;
-  const span = Math.max(1, (points.at(-1)?.at ?? 0) - from);
-  let pen = 'M';
-  const parts: string[] = [];
-  for (const { at, share } of points) {
-    if (share === null) {
-      pen = 'M';
-      continue;
-    }
-    const x = (width * (at - from)) / span;
-    const y = (height - 1) * (1 - Math.max(0, Math.min(1, share))) + 0.5;
-    parts.push(`${pen}${x.toFixed(1)} ${y.toFixed(1)}`);
-    pen = 'L';
-  }
-  return parts.join('');
-}
 
 function line(path: string, label: string): SVGSVGElement {
   const svg = document.createElementNS(svgSpace, 'svg');

@@ -19,7 +19,7 @@ import { bfloat16Capability, type Precision, precisionFor } from '../graph/preci
 import type { Model } from '../models/architecture';
 import { attentionOf } from '../models/attentions';
 import { optimizerOf, slabsFor } from '../optim/registry';
-import { liveness } from './liveness';
+import { type Liveness, liveness } from './liveness';
 import { startBytes } from './startMemory';
 
 /** Node, the runtime's library, tokenizer and programs (measured on Linux x64 with a tiny model). */
@@ -42,6 +42,8 @@ export interface Forecast {
     workspace: number;
   };
   totalBytes: number;
+  /** The arena while each program runs: gradients, update, evaluation where there is one. */
+  arenas: readonly Omit<Liveness, 'peakNode'>[];
 }
 
 /**
@@ -57,15 +59,13 @@ export function forecast(
 ): Forecast {
   const packed = packedInRun(recipe, model, plan, stored);
   const slabs = slabsFor(plan.tensors, recipe);
-  const sizeOfSlabs = (some: readonly Slab[]): number => some.reduce((sum, slab) => sum + slab.length, 0);
-  const trainableParameters = sizeOfSlabs(slabs.filter((slab) => !slab.frozen));
+  const { trainableParameters, saving, ...adapter } = adapterParts(slabs, recipe);
   const rows = recipe.per_device_train_batch_size;
   const length = Math.min(recipe.max_length, model.maxPositions);
   const dropoutPool = dropoutPoolFor(plan, rows * length);
   const optimizer = optimizerOf(recipe.optim);
   const paging = pagingFor(recipe, chooseDevice(recipe.device).kind, recipe.output_dir);
   const streamed = (slab: Slab): boolean => paging.place === 'host' && isPaged(slab, optimizer);
-  const state = stateMemory(slabs, recipe, paging);
   const joining = joiningOf(model, packed, joinRule(precision.device));
   const gradient = gradientGraph({
     model,
@@ -98,19 +98,38 @@ export function forecast(
   const fed = gradient.graph.inputs.filter((input) => !bound.has(input.name));
   const parts = {
     weights: sizeOf(gradient.graph.inputs.filter(({ name }) => base.has(name))),
-    adapter: 4 * sizeOfSlabs(slabs),
-    gradients: 4 * trainableParameters,
-    optimizer: state.device,
+    ...adapter,
     activations,
-    // Read whole, one vector at a time beside the tensors cut from it.
-    saving: 8 * trainableParameters + state.device + state.elsewhere,
+    saving,
     workspace: processBytes + sizeOf(fed) + sizeOf(constantsOf(gradient.graph)) + (reserved - activations),
   };
   // The start is over before the adapter's state is made; what it needs beyond that is workspace.
   const later = parts.adapter + parts.gradients + parts.optimizer + parts.saving + reserved;
   parts.workspace += Math.max(0, startBytes({ plan, tokens: rows * length }) - later);
   const totalBytes = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
-  return { trainableParameters, parts, totalBytes };
+  const arenas = lives.map(({ peakNode: _, ...arena }) => arena);
+  return { trainableParameters, parts, totalBytes, arenas };
+}
+
+/** What needs no program to be known. */
+export function adapterParts(
+  slabs: readonly Slab[],
+  recipe: Recipe,
+): Pick<Forecast['parts'], 'adapter' | 'gradients' | 'optimizer' | 'saving'> & {
+  trainableParameters: number;
+} {
+  const all = slabs.reduce((sum, { length }) => sum + length, 0);
+  const trainableParameters = slabs.reduce((sum, { length, frozen }) => sum + (frozen ? 0 : length), 0);
+  const paging = pagingFor(recipe, chooseDevice(recipe.device).kind, recipe.output_dir);
+  const state = stateMemory(slabs, recipe, paging);
+  return {
+    trainableParameters,
+    adapter: 4 * all,
+    gradients: 4 * trainableParameters,
+    optimizer: state.device,
+    // Read whole, one vector at a time beside the tensors cut from it.
+    saving: 8 * trainableParameters + state.device + state.elsewhere,
+  };
 }
 
 /** What the recipe's run computes in; a CUDA device is taken to have bfloat16. */

@@ -22,6 +22,8 @@ const views = new Set<OpName>(['Reshape', 'Identity']);
 export interface Liveness {
   /** The most that is allocated at once, in bytes. */
   peakBytes: number;
+  /** The same without what the arena wastes: the most that was asked for at once. */
+  liveBytes: number;
   /** What the arena then holds from the system. */
   reservedBytes: number;
   /** The node that runs at that moment. */
@@ -50,15 +52,28 @@ export function liveness(graph: Graph): Liveness {
   const arena = new Arena();
   const chunks = new Map<Buffer, ReturnType<Arena['allocate']>>();
   let peakNode: Node | undefined;
+  let live = 0;
+  let liveBytes = 0;
   order.forEach((node, i) => {
     const before = arena.peakBytes;
-    for (const buffer of starts.get(i) ?? []) chunks.set(buffer, arena.allocate(buffer.bytes));
-    const temporary = scratch[node.op]?.(node).map((bytes) => arena.allocate(bytes)) ?? [];
+    for (const buffer of starts.get(i) ?? []) {
+      chunks.set(buffer, arena.allocate(buffer.bytes));
+      live += buffer.bytes;
+    }
+    const scratchBytes = scratch[node.op]?.(node) ?? [];
+    const temporary = scratchBytes.map((bytes) => arena.allocate(bytes));
+    liveBytes = Math.max(
+      liveBytes,
+      scratchBytes.reduce((sum, bytes) => sum + bytes, live),
+    );
     for (const chunk of temporary) arena.release(chunk);
     if (arena.peakBytes > before) peakNode = node;
-    for (const buffer of ends.get(i) ?? []) arena.release(chunks.get(buffer)!);
+    for (const buffer of ends.get(i) ?? []) {
+      arena.release(chunks.get(buffer)!);
+      live -= buffer.bytes;
+    }
   });
-  return { peakBytes: arena.peakBytes, reservedBytes: arena.reservedBytes, peakNode };
+  return { peakBytes: arena.peakBytes, liveBytes, reservedBytes: arena.reservedBytes, peakNode };
 }
 
 /** Gives every value a buffer, and every buffer the steps at which it is allocated and freed. */
@@ -70,8 +85,9 @@ function planBuffers(
   const bufferOf = new Map<Value, Buffer>();
   const starts = new Map<number, Buffer[]>();
   const lastUse = new Map<Buffer, number>();
-  /** Dead buffers, the one that died last first. */
-  const free: Buffer[] = [];
+  /** Dead buffers by type and shape, the one that died last at the end. */
+  const free = new Map<string, Buffer[]>();
+  const dead = new Set<Buffer>();
 
   const bufferFor = (value: Value): Buffer => {
     let buffer = bufferOf.get(value);
@@ -94,13 +110,16 @@ function planBuffers(
     }
     const { dtype, shape } = output;
     const reused = position === 0 ? reusableInput(node, output, bufferFor) : undefined;
+    if (reused) {
+      share(reused, output);
+      return;
+    }
     // Scalars are never served from the dead.
-    const dead = free.findIndex(
-      ({ value }) => value.dtype === dtype && shape.length > 0 && sameShape(value.shape, shape),
-    );
-    if (reused) share(reused, output);
-    else if (dead >= 0) share(free.splice(dead, 1)[0]!, output);
-    else {
+    const served = shape.length > 0 ? free.get(keyOf(output))?.pop() : undefined;
+    if (served) {
+      dead.delete(served);
+      share(served, output);
+    } else {
       const buffer = {
         value: output,
         bytes: byteSize(dtype, shape),
@@ -108,14 +127,16 @@ function planBuffers(
         outside: false,
       };
       bufferOf.set(output, buffer);
-      starts.set(step, [...(starts.get(step) ?? []), buffer]);
+      append(starts, step, buffer);
     }
   };
 
   order.forEach((node, step) => {
     for (const [position, output] of node.outputs.entries()) place(node, output, position, step);
     const died = (buffer: Buffer): void => {
-      if (!buffer.outside) free.unshift(buffer);
+      if (buffer.outside) return;
+      append(free, keyOf(buffer.value), buffer);
+      dead.add(buffer);
     };
     for (const input of node.inputs) {
       if (!input) continue;
@@ -126,14 +147,24 @@ function planBuffers(
     for (const output of node.outputs) {
       const buffer = bufferFor(output);
       if (!lastUse.has(buffer) || lastUse.get(buffer)! < step) lastUse.set(buffer, step);
-      if (buffer.uses === 0 && !free.includes(buffer)) died(buffer);
+      if (buffer.uses === 0 && !dead.has(buffer)) died(buffer);
     }
   });
   const ends = new Map<number, Buffer[]>();
   for (const [buffer, step] of lastUse) {
-    if (!buffer.outside) ends.set(step, [...(ends.get(step) ?? []), buffer]);
+    if (!buffer.outside) append(ends, step, buffer);
   }
   return { starts, ends };
+}
+
+function keyOf({ dtype, shape }: Value): string {
+  return `${dtype} ${shape.join(' ')}`;
+}
+
+function append<Key>(lists: Map<Key, Buffer[]>, key: Key, buffer: Buffer): void {
+  const list = lists.get(key);
+  if (list === undefined) lists.set(key, [buffer]);
+  else list.push(buffer);
 }
 
 function reusableInput(node: Node, output: Value, bufferFor: (value: Value) => Buffer): Buffer | undefined {

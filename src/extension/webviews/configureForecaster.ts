@@ -29,7 +29,8 @@ const dataQuietMs = 400;
 
 export class Forecaster implements vscode.Disposable {
   readonly #newest = new Int32Array(new SharedArrayBuffer(8));
-  #worker: Worker | undefined;
+  /** One for what comes soon, which waits for no exact forecast; one for all else. */
+  readonly #workers: Partial<Record<'soon' | 'later', Worker>> = {};
   #known: Known | null = null;
   #recipe: Recipe | undefined;
   /** Null where nothing tells. */
@@ -75,7 +76,7 @@ export class Forecaster implements vscode.Disposable {
         return;
       }
       this.#forget();
-      this.#ask({ kind: 'forecast', id: this.#next(0), recipe });
+      this.#ask({ kind: 'deep', id: this.#next(0), recipe });
       this.#askedKey = key;
     }
     void this.#updateData(recipe);
@@ -97,7 +98,7 @@ export class Forecaster implements vscode.Disposable {
 
   dispose(): void {
     clearTimeout(this.#dataTimer);
-    void this.#worker?.terminate();
+    for (const worker of Object.values(this.#workers)) void worker.terminate();
   }
 
   async #updateData(recipe: Recipe): Promise<void> {
@@ -127,19 +128,22 @@ export class Forecaster implements vscode.Disposable {
   }
 
   #ask(question: Question): void {
-    if (this.#worker === undefined) {
-      this.#worker = new Worker(join(this.extensionPath, 'dist', 'configureWorker.js'), {
+    const which = question.kind === 'deep' ? 'soon' : 'later';
+    let worker = this.#workers[which];
+    if (worker === undefined) {
+      worker = new Worker(join(this.extensionPath, 'dist', 'configureWorker.js'), {
         workerData: { newest: this.#newest },
       });
-      this.#worker.on('message', (answer: Answer) => this.#hear(answer));
-      this.#worker.on('error', (error) => {
+      worker.on('message', (answer: Answer) => this.#hear(answer));
+      worker.on('error', (error) => {
         this.log.error(error);
-        this.#worker = undefined;
+        delete this.#workers[which];
         this.#forget();
       });
-      this.#worker.unref();
+      worker.unref();
+      this.#workers[which] = worker;
     }
-    this.#worker.postMessage(question);
+    worker.postMessage(question);
   }
 
   #hear(answer: Answer): void {
@@ -162,6 +166,10 @@ export class Forecaster implements vscode.Disposable {
             true,
             answer.suggestions.flatMap((one) => suggestion(one) ?? []),
           );
+        return;
+      case 'deep':
+        if (answer.forecast !== null) this.#tell(answer.forecast, false, null);
+        this.#ask({ kind: 'forecast', id: answer.id, recipe });
         return;
       case 'forecast':
         this.#known = { recipe, forecast: answer.forecast };

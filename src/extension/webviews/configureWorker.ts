@@ -6,21 +6,24 @@ import { openCheckpoint } from '../../engine/checkpoint/folder';
 import { loadTokenizer, prepareData } from '../../engine/data';
 import { dataOptions } from '../../engine/data/recipeOptions';
 import { UserError } from '../../engine/errors';
+import { deepForecast } from '../../engine/estimate/deepModels';
 import { type Forecast, forecast } from '../../engine/estimate/forecast';
 import { suggest } from '../../engine/estimate/suggestions';
 import type { Model } from '../../engine/models/architecture';
-import { modelOfRecipe } from '../../engine/models/stretchedPositions';
+import { type ModelOfRecipe, modelOfRecipe } from '../../engine/models/stretchedPositions';
 import type { Recipe } from '../../protocol/recipe';
 import { type DataAnswer, datasetFacts } from './configureData';
 import { forecastKey } from './configureForecast';
 
 export type Question =
-  | { kind: 'forecast'; id: number; recipe: Recipe }
+  | { kind: 'deep' | 'forecast'; id: number; recipe: Recipe }
   | { kind: 'suggest'; id: number; recipe: Recipe; availableBytes: number }
   | { kind: 'data'; id: number; recipe: Recipe };
 
 export type Answer =
   | { kind: 'forecast'; id: number; forecast: Forecast }
+  /** Nearly exact and soon there; null where the exact one is as soon there. */
+  | { kind: 'deep'; id: number; forecast: Forecast | null }
   | { kind: 'suggest'; id: number; suggestions: { change: string; totalBytes: number }[] }
   | { kind: 'data'; id: number; facts: DataAnswer }
   | { kind: 'failed'; about: Question['kind']; id: number; message: string };
@@ -30,16 +33,16 @@ const newest = (workerData as { newest: Int32Array }).newest;
 
 class Outdated extends Error {}
 
-const models = new Map<string, Promise<Model>>();
+const models = new Map<string, Promise<ModelOfRecipe>>();
 const forecasts = new Map<string, Forecast>();
 const rememberedForecasts = 200;
 
-function modelOf(recipe: Recipe): Promise<Model> {
+function modelOf(recipe: Recipe): Promise<ModelOfRecipe> {
   // Stretched positions make another model of the same folder.
   const key = JSON.stringify([recipe.model, recipe.rope_scaling, recipe.max_length]);
   let model = models.get(key);
   if (model === undefined) {
-    model = openCheckpoint(recipe.model).then(({ config }) => modelOfRecipe(config, recipe).model);
+    model = openCheckpoint(recipe.model).then(({ config }) => modelOfRecipe(config, recipe));
     models.set(key, model);
     // A folder that was not ready may be later.
     model.catch(() => models.delete(key));
@@ -75,7 +78,9 @@ async function answer(question: Question): Promise<Answer> {
     });
     return { kind: 'data', id, facts: datasetFacts(data) };
   }
-  const model = await modelOf(recipe);
+  const { model, config } = await modelOf(recipe);
+  if (question.kind === 'deep')
+    return { kind: 'deep', id, forecast: deepForecast(config, model, recipe) ?? null };
   const need = (changed: Recipe): number => {
     if (stale()) throw new Outdated();
     return exact(model, changed).totalBytes;
@@ -84,6 +89,7 @@ async function answer(question: Question): Promise<Answer> {
     need(recipe);
     return { kind: 'forecast', id, forecast: exact(model, recipe) };
   }
+  if (question.kind !== 'suggest') throw new Error(`There is no question ${kind}.`);
   const { availableBytes } = question;
   const suggestions = suggest(model, recipe, need(recipe), availableBytes, need);
   return { kind: 'suggest', id, suggestions };
