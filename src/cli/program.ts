@@ -253,6 +253,12 @@ export async function runProgram(args: readonly string[], terminal: Terminal): P
     .requiredOption('--model <folder>', 'the base, a Hugging Face folder')
     .requiredOption('--adapter <folder>', 'an adapter of any method that has an exact LoRA form')
     .option('--to <type>', 'lora or rslora', 'lora')
+    .option(
+      '--average-over <data>',
+      'for adapters with gates (AM-LoRA): hold each gate at its mean over this dataset; not exact, the loss before and after is told',
+    )
+    .option(...device, 'auto')
+    .option(...threads, 0)
     .requiredOption('--out <folder>', 'where the new adapter goes')
     .action(async (options: ConvertOptions) => done(await convert(options, terminal)));
 

@@ -253,6 +253,30 @@ export interface ConvertResult {
   warnings: readonly string[];
 }
 
+export interface AverageParams extends DeviceParams {
+  model: string;
+  adapter: string;
+  /** The dataset over whose tokens gates are averaged, padding left out. */
+  data: string;
+  maxLength: number | null;
+  batchSize: number;
+  out: string;
+}
+
+export interface AverageResult {
+  out: string;
+  modules: number;
+  rank: number;
+  /** The mean of every gate, in the tasks' order. */
+  gates: readonly { path: string; means: readonly number[] }[];
+  /** That the means are taken over. */
+  tokens: number;
+  /** On the same data: with the gates, and with their means. */
+  lossBefore: number;
+  lossAfter: number;
+  warnings: readonly string[];
+}
+
 export interface ResizeParams {
   model: string;
   adapter: string;
@@ -350,6 +374,8 @@ export interface IntrinsicDimensionPoint {
 export interface IntrinsicDimensionResult {
   /** The smallest dimension tried whose share reaches the threshold. */
   d90: number | null;
+  /** The same for every seed by itself: the spread of d90. */
+  d90BySeed: readonly (number | null)[];
   threshold: number;
   baseLoss: number;
   /** Of the model. */
@@ -404,6 +430,7 @@ export interface TrainerMethods {
   compose: { params: ComposeParams; result: ComposeResult };
   extract: { params: ExtractParams; result: ExtractResult };
   convert: { params: ConvertParams; result: ConvertResult };
+  average: { params: AverageParams; result: AverageResult };
   resize: { params: ResizeParams; result: ResizeResult };
   diff: { params: DiffParams; result: DiffResult };
   intrinsicDimension: { params: IntrinsicDimensionParams; result: IntrinsicDimensionResult };

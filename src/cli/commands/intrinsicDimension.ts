@@ -60,7 +60,7 @@ export async function intrinsicDimension(
   terminal.line(
     result.d90 === null
       ? `No d that was tried reaches ${percent} % of full fine-tuning's gain.`
-      : `d${percent} ≤ ${result.d90} of ${result.parameters} parameters (seeds ${result.seeds.join(', ')}).`,
+      : `d${percent} ≤ ${result.d90} of ${result.parameters} parameters (by seed: ${result.seeds.map((seed, i) => `${seed}: ${result.d90BySeed[i] ?? 'none'}`).join(', ')}).`,
   );
   return exitCodes.ok;
 }

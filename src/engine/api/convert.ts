@@ -16,8 +16,10 @@ export async function convert(params: ConvertParams): Promise<ConvertResult> {
   if (!hasLoraForm(variant, settings))
     throw new AdapterError({
       code: 'adapter-not-convertible',
-      message: `${adapter.folder} is a ${variant.id} adapter: its update depends on the base weights and is no product of two factors.`,
-      remedy: 'Merge it into its base, which is exact, or train another type.',
+      message: `${adapter.folder} is a ${variant.id} adapter: ${variant.averaged ? 'its gates depend on the input, so that no LoRA says the same' : 'its update depends on the base weights and is no product of two factors'}.`,
+      remedy: variant.averaged
+        ? 'Hold the gates at their means over a dataset with --average-over, which is not exact.'
+        : 'Merge it into its base, which is exact, or train another type.',
     });
   const formOf = (site: Site): LoraForm => variant.loraForm!(site, tensorsOfSite(values, site), settings);
   const files =

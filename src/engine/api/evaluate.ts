@@ -4,7 +4,7 @@ import { modelForAdapters } from '../adapters/baseConfig';
 import { type LoadedAdapter, loadAdapter } from '../adapters/loaded';
 import { requireFinite } from '../checkpoint/finite';
 import { openCheckpoint } from '../checkpoint/folder';
-import { loadTokenizer, planBatches, prepareData } from '../data';
+import { type BatchPlan, loadTokenizer, planBatches, prepareData } from '../data';
 import { RunError } from '../errors';
 import { calledQuantization } from '../execution/baseQuantization';
 import { BaseWeights } from '../execution/baseWeights';
@@ -12,6 +12,7 @@ import { chooseDevice, openDevice } from '../execution/device';
 import { Evaluator, uploadParameters } from '../execution/evaluator';
 import { choosePrecision } from '../execution/precision';
 import { summedAdapter } from '../generate/slots';
+import type { Model } from '../models/architecture';
 import { fittedAdapters, weighted } from './adapterChoices';
 
 /** Longest sequence where nobody says otherwise: long contexts cost memory that few datasets need. */
@@ -34,28 +35,8 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
   const adapters = [];
   for (const { folder } of chosen)
     adapters.push(await loadAdapter(folder, model, { acceptsBaseChange: true }));
-  const tokenizer = await loadTokenizer(checkpoint.folder);
-  const maxLength = Math.min(params.maxLength ?? usualLength, model.maxPositions);
   progress('tokenizing', 'Reading and tokenizing the data', null);
-  const data = await prepareData({
-    tokenizer,
-    dataset: params.data,
-    max_length: maxLength,
-    model_vocab_size: model.vocabularySize,
-  });
-  const plan = planBatches(
-    data.train,
-    {
-      per_device_train_batch_size: params.batchSize,
-      max_length: maxLength,
-      pad_to_multiple_of: model.lengthDependent ? 1 : 64,
-      group_by_length: true,
-      shuffle: false,
-      seed: 0,
-      pad_token_id: tokenizer.padId,
-    },
-    0,
-  );
+  const plan = await measuredBatches(params, checkpoint.folder, model);
   const precision = await choosePrecision('auto', chooseDevice(params.device));
   const runtime = openDevice(params);
   let cancel: NodeJS.Timeout | undefined;
@@ -91,6 +72,32 @@ export async function evaluate(params: EvaluateParams, host: EngineHost): Promis
     clearInterval(cancel);
     await runtime.close();
   }
+}
+
+/** All of a dataset, once, as batches of like length. */
+export async function measuredBatches(
+  params: Pick<EvaluateParams, 'data' | 'maxLength' | 'batchSize'>,
+  modelFolder: string,
+  model: Model,
+): Promise<BatchPlan> {
+  const tokenizer = await loadTokenizer(modelFolder);
+  const maxLength = Math.min(params.maxLength ?? usualLength, model.maxPositions);
+  const data = await prepareData({
+    tokenizer,
+    dataset: params.data,
+    max_length: maxLength,
+    model_vocab_size: model.vocabularySize,
+  });
+  const options = {
+    per_device_train_batch_size: params.batchSize,
+    max_length: maxLength,
+    pad_to_multiple_of: model.lengthDependent ? 1 : 64,
+    group_by_length: true,
+    shuffle: false,
+    seed: 0,
+    pad_token_id: tokenizer.padId,
+  };
+  return planBatches(data.train, options, 0);
 }
 
 /** An adapter alone acts by its own graph, several and weighted ones as the sum of their LoRA forms. */

@@ -1,5 +1,6 @@
 // The engine's calls, one function each, for the trainer process.
 export { train } from '../train/run';
+export { average } from './average';
 export { compose } from './compose';
 export { closeSession, openSession, say } from './conversations';
 export { convert } from './convert';

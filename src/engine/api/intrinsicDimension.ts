@@ -1,6 +1,6 @@
 // The call `intrinsicDimension`: how many free numbers a task needs. Trains all weights, then random subspaces of d dimensions
 // (adapters/intrinsic.ts), each by the ordinary run, and compares how far the evaluation loss falls. d90 is the smallest d
-// tried whose mean fall reaches 90 % of full fine-tuning's. Runs stay in folders below the recipe's output_dir, their weights not.
+// tried whose mean fall reaches 90 % of full fine-tuning's; of every seed by itself it is told too. Runs stay in folders below the recipe's output_dir, their weights not.
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Recipe } from '../../protocol/recipe';
@@ -62,8 +62,23 @@ export async function intrinsicDimension(
     // Larger ones would tell nothing new; a list that was given is tried whole.
     if (d90 !== null && params.dimensions === null) break;
   }
+  // Steps of four are coarse: once more half-way between what is not enough and what is, on the scale of the steps.
+  const [failing, passing] = points.slice(-2);
+  if (params.dimensions === null && d90 !== null && passing && failing!.share < threshold) {
+    const between = Math.round(Math.sqrt(failing!.dimension! * d90));
+    const point = await measured(between);
+    const share = (baseLoss - point.meanLoss) / gain;
+    points.splice(-1, 0, { ...point, share });
+    if (share >= threshold) d90 = between;
+  }
   return {
     d90,
+    d90BySeed: seeds.map((_, seed) => {
+      const ownGain = baseLoss - full.losses[seed]!;
+      const enough = ({ losses }: IntrinsicDimensionPoint) =>
+        ownGain > 0 && (baseLoss - losses[seed]!) / ownGain >= threshold;
+      return points.find(enough)?.dimension ?? null;
+    }),
     threshold,
     baseLoss,
     parameters,

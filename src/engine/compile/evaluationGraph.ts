@@ -1,7 +1,7 @@
 // Compiles forward passes for measuring: the weighted loss of a batch, or its logits.
 import type { AdapterPlan } from '../adapters/plan';
 import { GraphBuilder } from '../graph/builder';
-import type { Graph } from '../graph/graph';
+import type { Graph, Value } from '../graph/graph';
 import { finish } from '../graph/passes/finish';
 import { type Joining, joinProducts } from '../graph/passes/join';
 import type { Precision } from '../graph/precision';
@@ -24,19 +24,29 @@ export interface EvaluationGraphOptions {
   packed?: PackedWeights;
   /** Products that are joined. Default: none. */
   joining?: Joining | undefined;
-  /** `loss`: Σ weights·−log p over `targets`; `logits`: [N, V]. */
-  result: 'loss' | 'logits';
+  /** `loss`: Σ weights·−log p over `targets`; `logits`: [N, V]; `observed`: what the adapter's method hands out, [N, k] each. */
+  result: 'loss' | 'logits' | 'observed';
 }
 
-/** Inputs as in gradientGraph, without gradients and dropout; output `loss` or `logits`. */
-export function evaluationGraph(o: EvaluationGraphOptions): { graph: Graph; baseInputs: readonly string[] } {
+export interface EvaluationProgram {
+  graph: Graph;
+  baseInputs: readonly string[];
+  /** Of `observed`: output → `<module path>.<name>`. */
+  observed: ReadonlyMap<string, string>;
+}
+
+/** Inputs as in gradientGraph, without gradients and dropout; outputs `loss`, `logits`, or `observed.0` and so on. */
+export function evaluationGraph(o: EvaluationGraphOptions): EvaluationProgram {
   const b = new GraphBuilder(`evaluation ${o.rows}x${o.length}`);
   const tokens = o.rows * o.length;
   const ids = b.input('ids', 'int64', [o.rows, o.length]);
   const positions = b.input('positions', 'int64', [o.rows, o.length]);
   const segments = o.packing ? b.input('segments', 'int64', [o.rows, o.length]) : undefined;
   const attention = new TrainingAttention(b, o.rows, o.length, segments);
-  const adapters = o.plan ? { plan: o.plan, trained: slabViews(b, o.slabs), training: false } : undefined;
+  const observed: { name: string; value: Value }[] = [];
+  const adapters = o.plan
+    ? { plan: o.plan, trained: slabViews(b, o.slabs), training: false, observed }
+    : undefined;
   const f = new ForwardPass(
     b,
     o.model,
@@ -49,16 +59,23 @@ export function evaluationGraph(o: EvaluationGraphOptions): { graph: Graph; base
   );
   const hidden = o.model.forward(f, b.reshape(ids, [tokens]));
   const head = (x: typeof hidden) => f.linear(o.model.head.path, x);
-  const value =
-    o.result === 'logits'
-      ? head(hidden)
-      : forwardLoss(b, {
-          hidden,
-          targets: b.input('targets', 'int64', [tokens]),
-          weights: b.input('weights', 'float32', [tokens]),
-          head,
-        });
-  const joined = joinProducts(b.finish([{ name: o.result, value }]), o.joining);
+  const results = (): { name: string; value: Value }[] => {
+    if (o.result === 'logits') return [{ name: o.result, value: head(hidden) }];
+    if (o.result === 'observed') {
+      if (o.plan?.sites.has(o.model.head.path)) head(hidden);
+      return observed.map(({ value }, i) => ({ name: `observed.${i}`, value }));
+    }
+    const targets = b.input('targets', 'int64', [tokens]);
+    const weights = b.input('weights', 'float32', [tokens]);
+    return [{ name: o.result, value: forwardLoss(b, { hidden, targets, weights, head }) }];
+  };
+  const joined = joinProducts(b.finish(results()), o.joining);
   const graph = finish(joined.graph, o.precision, [...f.storedInputs, ...joined.inputs]);
-  return { graph, baseInputs: inputsOf(graph, [...f.baseInputs, ...joined.inputs]) };
+  return {
+    graph,
+    baseInputs: inputsOf(graph, [...f.baseInputs, ...joined.inputs]),
+    observed: new Map(
+      o.result === 'observed' ? observed.map(({ name }, i) => [`observed.${i}`, name] as const) : [],
+    ),
+  };
 }

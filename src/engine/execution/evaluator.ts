@@ -29,6 +29,8 @@ export interface EvaluatorOptions {
 
 export class Evaluator {
   readonly #programs = new ShapeCache<Program>((program) => program.release());
+  /** Outputs of `observed`, the same for every shape. */
+  #observed: ReadonlyMap<string, string> = new Map();
   #running: Program | undefined;
 
   constructor(private readonly o: EvaluatorOptions) {}
@@ -43,6 +45,12 @@ export class Evaluator {
     return (await this.#run(batch, packing, 'logits')).read('logits') as Float32Array;
   }
 
+  /** What the adapter's method hands out, by `<module path>.<name>`: [rows·length, k], row-major. */
+  async observed(batch: Batch, packing = false): Promise<ReadonlyMap<string, Float32Array>> {
+    const program = await this.#run(batch, packing, 'observed');
+    return new Map([...this.#observed].map(([output, name]) => [name, program.read(output) as Float32Array]));
+  }
+
   /** Ends the pass that runs now; the call that started it rejects with `run-cancelled`. */
   cancel(): void {
     this.#running?.cancel();
@@ -52,11 +60,11 @@ export class Evaluator {
     this.#programs.clear();
   }
 
-  async #run(batch: Batch, packing: boolean, result: 'loss' | 'logits'): Promise<Program> {
+  async #run(batch: Batch, packing: boolean, result: 'loss' | 'logits' | 'observed'): Promise<Program> {
     const { runtime, model, weights, parameters } = this.o;
     const { rows, length } = batch;
     const program = await this.#programs.get(`${result} ${rows}x${length} ${packing}`, async () => {
-      const { graph, baseInputs } = evaluationGraph({
+      const { graph, baseInputs, observed } = evaluationGraph({
         model,
         ...(parameters ? { plan: parameters.plan } : {}),
         slabs: parameters?.slabs ?? [],
@@ -68,6 +76,7 @@ export class Evaluator {
         packed: weights.packed,
         joining: weights.joining,
       });
+      if (result === 'observed') this.#observed = observed;
       const shared = new Map([...(parameters?.bindings ?? []), ...(await loadBase(baseInputs, weights))]);
       return Program.open(runtime, graph, shared);
     });
