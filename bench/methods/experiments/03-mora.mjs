@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { sample } from '../lab.mjs';
 import { atBest, clearlyBelow, mean, meanCurve, smoothed, spread, stepsTo } from '../statistics.mjs';
 
-const pairs = 64;
-const steps = 400;
+const pairs = 48;
+const steps = 300;
 const target = 0.1;
 const rates = [3e-3, 1e-2];
 

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { sample } from '../lab.mjs';
 import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
 
-const lengths = [512, 1024, 2048, 4096];
-const steps = 60;
+const lengths = [1024, 2048, 4096];
+const steps = 40;
 const context = 1024;
-const norms = ['embed_tokens', 'input_layernorm', 'post_attention_layernorm', 'norm'];
+const norms = ['all-embeddings', 'all-norms'];
 
 export const experiment = {
   id: 'longlora',
