@@ -184,20 +184,27 @@ async function speed() {
   }
 }
 
-/** What is compared: our two checkpointings, and PyTorch with and without its own. */
+/** What is compared: our two checkpointings, ours with products apart, and PyTorch with and without its own. */
 function sidesOf(method) {
-  const ours = (checkpointing) => (given) => measureOurs(given, checkpointing);
+  const ours =
+    (checkpointing, more = {}) =>
+    (given) =>
+      measureOurs(given, checkpointing, more);
   const theirs = (flags) => (given) => measureTheirs(given, flags);
   return {
     'ours, selective': ours('selective'),
     'ours, none': ours('none'),
+    // What joining products of one activation gains; weights in four bits are never joined.
+    ...(onGpu && method === 'lora'
+      ? { 'ours, products apart': ours('selective', { LORA_WORKBENCH_JOIN_PRODUCTS: '0' }) }
+      : {}),
     ...(hasTorch && (method !== 'qlora' || has4Bit)
       ? { 'PEFT, none': theirs([]), 'PEFT, checkpointing': theirs(['--checkpointing']) }
       : {}),
   };
 }
 
-async function measureOurs({ checkpoint, length, batch, method, row }, gradient_checkpointing) {
+async function measureOurs({ checkpoint, length, batch, method, row }, gradient_checkpointing, more) {
   const run = join(scratch, 'run');
   rmSync(run, { recursive: true, force: true });
   const steps = Number(values.steps);
@@ -237,7 +244,7 @@ async function measureOurs({ checkpoint, length, batch, method, row }, gradient_
   const done = await watched(process.execPath, [cli, 'train', path, '--json'], {
     device,
     timeoutSeconds: 540,
-    env,
+    env: { ...env, ...more },
   });
   if (done.status !== 0) return { error: messageOf(done) };
   const events = readFileSync(join(run, 'events.jsonl'), 'utf8')

@@ -34,7 +34,8 @@ export class Program {
   ): Promise<Program> {
     const whole = refuseFallback(runtime.device.kind, graph);
     const session = await runtime.createSession(encodeModel(graph), {
-      ...(whole ? { disableCpuFallback: true } : {}),
+      // Where the user lets operators fall back, the runtime's own default must not refuse them.
+      ...(runtime.device.kind === 'cuda' ? { disableCpuFallback: whole } : {}),
       ...options,
     });
     const program = new Program(runtime, session);

@@ -32,6 +32,11 @@ export interface RuntimeOptions {
   arenaGrowth?: 'same-as-requested' | 'next-power-of-two';
   /** Whether float32 products on CUDA may round their factors to 10 bits of mantissa. Default false, as PyTorch. */
   tf32?: boolean;
+  /**
+   * Whether sessions that do not say otherwise refuse a graph of which an operator would run on the CPU. Default true on CUDA:
+   * what is measured and tested there is measured and tested there.
+   */
+  disableCpuFallback?: boolean;
   /** What the runtime itself writes to stderr. Default `fatal`: errors come as SessionErrors. */
   logLevel?: LogLevel;
 }
@@ -94,7 +99,7 @@ export interface SessionOptions {
   memoryPattern?: boolean;
   /** Packed copies of constant weights. Default false: 0-8 % faster, a second copy of the weights. */
   prepacking?: boolean;
-  /** Refuses a graph of which an operator would run on the CPU although the device is another. Default false. */
+  /** Refuses a graph of which an operator would run on the CPU although the device is another. Default: the runtime's. */
   disableCpuFallback?: boolean;
   /** Records which operator runs where, for `nodeAssignments`. Default false. */
   recordAssignments?: boolean;

@@ -60,7 +60,8 @@ export function openRuntime(options: RuntimeOptions): Runtime {
       options.device.kind === 'cpu'
         ? new CpuDevice(environment)
         : new Accelerator(environment, provider(environment, options, files));
-    open = new OrtRuntime(environment, device, files);
+    const fallbackDisabled = options.disableCpuFallback ?? device.kind === 'cuda';
+    open = new OrtRuntime(environment, device, files, fallbackDisabled);
     return open;
   } catch (error) {
     environment.release();
@@ -83,6 +84,7 @@ class OrtRuntime implements Runtime {
     private readonly environment: Environment,
     private readonly backend: Device,
     private readonly files: RuntimeFiles,
+    private readonly fallbackDisabled: boolean,
   ) {
     this.device = { kind: backend.kind, index: backend.index };
     this.versions = {
@@ -209,11 +211,18 @@ class OrtRuntime implements Runtime {
   async createSession(model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
     this.assertOpen();
     const { api, pointer } = this.environment;
-    const creation = withSessionOptions(this.environment, this.backend, options, async (sessionOptions) => {
+    const create = async (sessionOptions: Pointer): Promise<Pointer> => {
       const out: [Pointer | null] = [null];
       await api.callAsync('CreateSessionFromArray', pointer, model, model.byteLength, sessionOptions, out);
       return out[0] as Pointer;
-    }).catch((error: unknown) => {
+    };
+    const creation = withSessionOptions(
+      this.environment,
+      this.backend,
+      options,
+      this.fallbackDisabled,
+      create,
+    ).catch((error: unknown) => {
       throw error instanceof SessionError && error.code === 'runtime-failed' ? rejected(error) : error;
     });
     this.opening = Promise.allSettled([this.opening, creation]);

@@ -13,6 +13,8 @@ export async function withSessionOptions<T>(
   environment: Environment,
   device: Device,
   options: SessionOptions,
+  /** The runtime's default of `disableCpuFallback`. */
+  fallbackDisabled: boolean,
   use: (sessionOptions: Pointer) => Promise<T>,
 ): Promise<T> {
   const { api } = environment;
@@ -25,7 +27,8 @@ export async function withSessionOptions<T>(
     const disabled = options.disabledOptimizers ?? undoesRecomputation;
     if (disabled.length > 0) entry('optimization.disable_specified_optimizers', disabled.join(';'));
     if (!options.prepacking) entry('session.disable_prepacking', '1');
-    if (options.disableCpuFallback && device.kind !== 'cpu') entry('session.disable_cpu_ep_fallback', '1');
+    if (device.kind !== 'cpu' && (options.disableCpuFallback ?? fallbackDisabled))
+      entry('session.disable_cpu_ep_fallback', '1');
     if (options.recordAssignments) entry('session.record_ep_graph_assignment_info', '1');
     if (options.externalDataFolder !== undefined) {
       entry('session.model_external_initializers_file_folder_path', options.externalDataFolder);
