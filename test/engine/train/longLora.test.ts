@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { configForAdapters } from '../../../src/engine/adapters/baseConfig';
 import { readAdapterFolder } from '../../../src/engine/adapters/peftFile';
+import { variants } from '../../../src/engine/adapters/registry';
 import { evaluate } from '../../../src/engine/api/evaluate';
 import { generate } from '../../../src/engine/api/generate';
 import { merge } from '../../../src/engine/api/merge';
@@ -204,3 +205,38 @@ test('settings that say nothing are refused', () => {
   );
   assert.equal(problems({ preset: 'longlora', max_length: 8192, model_max_length: undefined }), '');
 });
+
+for (const { id, entry } of variants)
+  test(`${id} trains in shifted blocks; blocks beyond the rows are full attention`, async (t) => {
+    const { folder, clean } = await tinyWorkspace();
+    t.after(clean);
+    const run = async (settings: Record<string, unknown>) => {
+      const host = new TestHost();
+      await trainTiny(
+        folder,
+        {
+          adapter: id,
+          // Small enough for every module, where it is a setting at all.
+          r: entry.without?.includes('r') ? undefined : 4,
+          lora_alpha: undefined,
+          max_length: 128,
+          max_steps: 1,
+          learning_rate: 1e-4,
+          save_strategy: 'no',
+          output_dir: `runs/shifted-${id}`,
+          ...(id === 'adalora' ? { max_steps: 3, tinit: 0, tfinal: 1 } : {}),
+          ...(id === 'lora_drop' ? { threshold: 1, warm_steps: 1 } : {}),
+          ...settings,
+        },
+        host,
+      );
+      return host.of('step')[0]!;
+    };
+    const full = await run({});
+    const whole = await run({ attention: 'shift_short', group_size: 128 });
+    assert.ok(Math.abs(whole.loss - full.loss) < 1e-5, `${whole.loss}, full ${full.loss}`);
+    assert.ok(Math.abs(whole.gradNorm! / full.gradNorm! - 1) < 1e-3);
+    const blocks = await run({ attention: 'shift_short', group_size: 4 });
+    assert.ok(Math.abs(blocks.loss - full.loss) > 1e-6, 'short blocks see less');
+    assert.ok(blocks.gradNorm! > 0);
+  });
