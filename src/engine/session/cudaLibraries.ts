@@ -18,6 +18,8 @@ const held = new Map<string, LibraryHandle>();
  * loader has them when it meets their names, and no search path is needed.
  */
 export function obstacle(provider: ProviderFiles, index: number): string | null {
+  // CUDA counts the fastest device first unless told otherwise; nvidia-smi, and with it every list of ours, counts by bus.
+  process.env.CUDA_DEVICE_ORDER ??= 'PCI_BUS_ID';
   const { needed } = readLibraryHeader(provider.provider);
   const search = new LibrarySearch(thisMachine, ownFolders(provider));
   const cuda = needed.filter(isCudaLibrary);
