@@ -19,6 +19,7 @@ const all = [
   { method: 'loftq', ...large, rank: 64, spectrum: 'bulk' },
   { method: 'corda ipm', rows: 11008, columns: 4096, rank: 64, spectrum: 'bulk' },
   { method: 'corda kpm', rows: 11008, columns: 4096, rank: 64, spectrum: 'bulk' },
+  { method: 'galore', rows: 1536, columns: 2048, rank: 512, spectrum: 'bulk' },
   { method: 'galore', ...large, rank: 512, spectrum: 'bulk' },
   { method: 'galore', ...large, rank: 1024, spectrum: 'bulk' },
 ];
