@@ -186,7 +186,7 @@ ${factorisations()}`;
 writeFileSync(`${root}bench/RESULTS.md`, text);
 console.log(text);
 
-/** What bench/factorisations.mjs wrote stays. */
+/** What bench/factorisations.mjs wrote stays, and what follows it. */
 function factorisations() {
   const path = `${root}bench/RESULTS.md`;
   const before = existsSync(path) ? readFileSync(path, 'utf8') : '';
