@@ -25,7 +25,7 @@ export async function arenaPeak(o: PeakOptions): Promise<{ graph: Graph; peakByt
   const { rows, length, checkpointing } = o;
   const model = modelFromConfig(o.config);
   const plan = planAdapter(model, adapterSettings(model, { target_modules: 'all-linear', ...o.adapter }));
-  const { graph } = gradientGraph({
+  const { graph, dropoutMasks } = gradientGraph({
     model,
     plan,
     slabs: planSlabs(plan.tensors),
@@ -39,6 +39,9 @@ export async function arenaPeak(o: PeakOptions): Promise<{ graph: Graph; peakByt
   const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
   try {
     const program = await Program.open(runtime, graph, new Map());
+    dropoutMasks.forEach((length, i) => {
+      program.feed(`dropout_end.${i}`, BigInt64Array.of(BigInt(length)));
+    });
     await program.run();
     return { graph, peakBytes: runtime.memory().peakBytes };
   } finally {
