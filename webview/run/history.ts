@@ -1,6 +1,7 @@
 // What a run did, as its page draws it: steps in columns, evaluations, samples, checkpoints, events.
 // A resumed run takes back what it had left behind. Pure.
 import type { LogPart, OtherEvent, StepColumns } from '../../src/protocol/panels/run';
+import type { ModuleChoice } from '../../src/protocol/run';
 
 export interface EvalPoint {
   step: number;
@@ -47,6 +48,8 @@ export class RunHistory {
   samples: SampleText[] = [];
   checkpoints: { step: number; reason: string }[] = [];
   device: DevicePoint[] = [];
+  /** What the method chose between; empty where it did not, or not yet. */
+  choices: readonly ModuleChoice[] = [];
   /** Newest last. */
   events: OtherEvent[] = [];
 
@@ -88,6 +91,10 @@ export class RunHistory {
     }
     if (event.type === 'run-started') {
       this.#backTo(event.resumedFromStep ?? 0);
+      // A run that goes on keeps its choice, or makes another and says so.
+      if (event.resumedFromStep === null) this.choices = [];
+    } else if (event.type === 'note') {
+      if (event.modules !== undefined) this.choices = event.modules;
     } else if (event.type === 'eval') {
       const { step, loss, perplexity, best } = event;
       this.evals.push({ step, loss, perplexity, best });

@@ -14,6 +14,7 @@ import { devicePeak } from './deviceLine';
 import { eventRows } from './events';
 import { drawHead, isLive } from './head';
 import { RunHistory } from './history';
+import { drawModules } from './modules';
 import { drawSamples } from './samples';
 import { lossTable } from './table';
 
@@ -79,6 +80,7 @@ const smallHead = {
   speed: el('span', { class: 'num' }),
 };
 const memory = el('section', { 'aria-label': 'Memory' });
+const modules = el('section', { 'aria-label': 'Modules', hidden: true });
 const events = el('section', { 'aria-label': 'Events' });
 const empty = el('p', { class: 'muted rn-empty' });
 const small = (name: string, value: HTMLElement, chart: HTMLCanvasElement): HTMLElement =>
@@ -118,7 +120,7 @@ const charts = el(
     ),
     table,
   ),
-  el('aside', { class: 'lw-rail flat', 'aria-label': 'Memory and events' }, memory, events),
+  el('aside', { class: 'lw-rail flat', 'aria-label': 'Memory, modules and events' }, memory, modules, events),
 );
 const samples = el('div', { class: 'rn-samples' });
 const log = el('div', { class: 'rn-log' });
@@ -260,6 +262,7 @@ function draw(): void {
           : 'This run ended before its first step.';
     if (table.hasAttribute('open')) fill(tablePlace, lossTable(own));
     drawMemory(view, own);
+    drawModules(modules, own.choices);
     fill(events, el('h2', {}, 'Events'), eventRows(own.events.slice(-12).reverse()));
   } else if (kept.tab === 'samples') drawSamples(samples, own.samples);
   else if (kept.tab === 'log')
