@@ -36,6 +36,7 @@ const trustedOnly = new Set([
   'compareAdapters',
   'convertAdapter',
   'resizeAdapter',
+  'extractAdapter',
   'tryAdapter',
   'evaluate',
   'removeRun',

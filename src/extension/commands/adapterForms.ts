@@ -1,11 +1,11 @@
-// Commands that compare adapters and make others out of them. Each asks for what its target does not say.
+// Commands that compare adapters and make others, out of them or of a fine-tuned model. Each asks for what its target does not say.
 import { basename, dirname, join } from 'node:path';
 import * as vscode from 'vscode';
 import type { Command } from '../commands';
 import type { Services } from '../services';
 import { showComparison } from '../views/comparison';
 import type { AdapterItem } from '../workspace/items';
-import { adapterTarget, baseOf } from './targets';
+import { adapterTarget, baseOf, modelTarget } from './targets';
 
 const { l10n } = vscode;
 
@@ -14,6 +14,7 @@ interface Said {
   folders?: unknown;
   type?: unknown;
   rank?: unknown;
+  model?: unknown;
   out?: unknown;
 }
 
@@ -33,7 +34,7 @@ export const adapterFormCommands: Readonly<Record<string, Command>> = {
     if (adapter === undefined || model === undefined) return undefined;
     const given = said(target).type;
     const type = given === 'lora' || given === 'rslora' ? given : await askType();
-    const out = type && (await outFolder(adapter, type, target));
+    const out = type && (await outFolder(besideAdapter(adapter, type), target));
     if (type === undefined || out === undefined) return undefined;
     const title = l10n.t('Converting {0}', adapter.name);
     const params = { model, adapter: adapter.folder, type, out };
@@ -52,8 +53,8 @@ export const adapterFormCommands: Readonly<Record<string, Command>> = {
     const model = adapter && (await baseOf(adapter, services));
     if (adapter === undefined || model === undefined) return undefined;
     const given = said(target).rank;
-    const rank = typeof given === 'number' ? given : await askRank(adapter);
-    const out = rank && (await outFolder(adapter, `r${rank}`, target));
+    const rank = typeof given === 'number' ? given : await askNewRank(adapter);
+    const out = rank && (await outFolder(besideAdapter(adapter, `r${rank}`), target));
     if (rank === undefined || !out) return undefined;
     const title = l10n.t('Resizing {0} to rank {1}', adapter.name, rank);
     const params = { model, adapter: adapter.folder, out, rank, energy: null, seed: 42 };
@@ -65,6 +66,39 @@ export const adapterFormCommands: Readonly<Record<string, Command>> = {
       result.out,
       services,
     );
+    return result;
+  },
+
+  extractAdapter: async (services, target) => {
+    const tuned = await modelTarget(services, target, l10n.t('Choose the fine-tuned model'));
+    if (tuned === undefined) return undefined;
+    const model = await modelTarget(
+      services,
+      said(target).model,
+      l10n.t('Choose the model that {0} was fine-tuned from', basename(tuned)),
+      tuned,
+    );
+    if (model === undefined) return undefined;
+    const given = said(target).rank;
+    const rank = typeof given === 'number' ? given : await askExtractedRank();
+    const out = rank && (await outFolder(besideModel(tuned, `lora-r${rank}`), target));
+    if (rank === undefined || !out) return undefined;
+    const title = l10n.t('Extracting a LoRA from {0}', basename(tuned));
+    const params = { model, tuned, out, rank, device: 'auto', threads: 0 };
+    const result = await services.calls.callWithProgress(title, 'extract', params);
+    services.library.refreshSoon();
+    const percent = `${(100 * result.relativeError).toPrecision(2)} %`;
+    const extracted = l10n.t(
+      '{0} modules extracted at rank {1}; the update differs by {2}.',
+      result.modules.length,
+      rank,
+      percent,
+    );
+    const left =
+      result.unheld.length === 0
+        ? ''
+        : ` ${l10n.t('Tensors that changed too and that a LoRA cannot hold: {0}.', result.unheld.length)}`;
+    void offer(`${extracted}${left}`, result.out, services);
     return result;
   },
 };
@@ -105,30 +139,56 @@ async function askType(): Promise<'lora' | 'rslora' | undefined> {
   return (await vscode.window.showQuickPick(types, { title: l10n.t('Convert into') }))?.type;
 }
 
-async function askRank({ rank }: AdapterItem): Promise<number | undefined> {
+async function askNewRank({ rank }: AdapterItem): Promise<number | undefined> {
+  return askRank(
+    l10n.t('New rank'),
+    rank === undefined
+      ? l10n.t('The closest update of this rank is written.')
+      : l10n.t('It has rank {0}. The closest update of the new rank is written.', rank),
+    rank === undefined ? undefined : Math.max(1, Math.floor(rank / 2)),
+  );
+}
+
+const askExtractedRank = (): Promise<number | undefined> =>
+  askRank(
+    l10n.t('Rank of the LoRA'),
+    l10n.t('What fine-tuning changed is cut to this rank in every module; a higher one keeps more of it.'),
+    16,
+  );
+
+async function askRank(
+  title: string,
+  prompt: string,
+  proposed: number | undefined,
+): Promise<number | undefined> {
   const text = await vscode.window.showInputBox({
-    title: l10n.t('New rank'),
-    prompt:
-      rank === undefined
-        ? l10n.t('The closest update of this rank is written.')
-        : l10n.t('It has rank {0}. The closest update of the new rank is written.', rank),
-    ...(rank === undefined ? {} : { value: String(Math.max(1, Math.floor(rank / 2))) }),
+    title,
+    prompt,
+    ...(proposed === undefined ? {} : { value: String(proposed) }),
     validateInput: (value) =>
       /^[1-9]\d{0,4}$/.test(value) ? undefined : l10n.t('A whole number from 1 on.'),
   });
   return text === undefined ? undefined : Number(text);
 }
 
-async function outFolder(adapter: AdapterItem, what: string, target: unknown): Promise<string | undefined> {
+function besideAdapter({ run, folder }: AdapterItem, what: string): string {
+  return run === undefined ? `${folder}-${what}` : join(dirname(run), `${basename(run)}-${what}`);
+}
+
+/** Beside a model of the workspace; in the workspace for one from elsewhere, such as a cache. */
+function besideModel(folder: string, what: string): string {
+  const name = `${basename(folder)}-${what}`;
+  const [first] = vscode.workspace.workspaceFolders ?? [];
+  const outside = vscode.workspace.getWorkspaceFolder(vscode.Uri.file(folder)) === undefined;
+  return join(outside && first ? first.uri.fsPath : dirname(folder), name);
+}
+
+async function outFolder(proposed: string, target: unknown): Promise<string | undefined> {
   const { out } = said(target);
   if (typeof out === 'string') return out;
-  const inRun = adapter.run !== undefined;
-  const beside = inRun
-    ? join(dirname(adapter.run!), `${basename(adapter.run!)}-${what}`)
-    : `${adapter.folder}-${what}`;
   const chosen = await vscode.window.showSaveDialog({
     title: l10n.t('A new folder for the adapter'),
-    defaultUri: vscode.Uri.file(beside),
+    defaultUri: vscode.Uri.file(proposed),
   });
   return chosen?.fsPath;
 }

@@ -123,3 +123,35 @@ export async function baseOf(adapter: AdapterItem, services: Services): Promise<
   );
   return model?.folder;
 }
+
+/** The folder of a model: the given one, else one of those found or any other; never `except`, which it is compared with. */
+export async function modelTarget(
+  services: Services,
+  target: unknown,
+  title: string,
+  except?: string,
+): Promise<string | undefined> {
+  const given = pathOf(target);
+  if (given !== undefined) return given;
+  if (!services.library.ready) await services.library.refresh();
+  const { models } = services.library.contents;
+  const type = models.find(({ folder }) => folder === except)?.modelType;
+  // A fine-tuned model is of its base's type: those first.
+  const others = models
+    .filter(({ folder }) => folder !== except)
+    .sort((a, b) => Number(b.modelType === type) - Number(a.modelType === type));
+  const items: Picked<string | undefined>[] = [
+    ...others.map(({ name, modelType, folder }) => ({
+      label: name,
+      description: modelType ?? '',
+      detail: vscode.workspace.asRelativePath(folder),
+      value: folder,
+    })),
+    { label: vscode.l10n.t('Choose a Folder…'), value: undefined },
+  ];
+  const chosen = await vscode.window.showQuickPick(items, { title, matchOnDescription: true });
+  if (chosen === undefined || chosen.value !== undefined) return chosen?.value;
+  const [folder] =
+    (await vscode.window.showOpenDialog({ title, canSelectFolders: true, canSelectFiles: false })) ?? [];
+  return folder?.fsPath;
+}

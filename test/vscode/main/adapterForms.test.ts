@@ -1,12 +1,13 @@
 // Adapters made out of others, and the sample's copy, from the commands to the files.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { suite, suiteSetup, test } from 'mocha';
 import * as vscode from 'vscode';
 import { peftConfig } from '../../../src/engine/adapters/peftConfig';
 import { writeAdapterFolder } from '../../../src/engine/adapters/peftFile';
+import { readSafetensors, readTensor, writeSafetensors } from '../../../src/engine/checkpoint/safetensors';
 import type { Api } from '../../../src/extension/extension';
-import type { ConvertResult, ResizeResult } from '../../../src/protocol/trainer';
+import type { ConvertResult, ExtractResult, ResizeResult } from '../../../src/protocol/trainer';
 import { at, extension, until } from '../support';
 
 suite('adapters out of adapters', () => {
@@ -69,6 +70,39 @@ suite('adapters out of adapters', () => {
     // The conversion is the same update.
     assert.match(text, /\| 1\.00 \|/);
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+  });
+
+  test('a LoRA is extracted from a fine-tuned model', async () => {
+    const [model, tuned, out] = [at('models/tiny'), at('models/tuned'), at('adapters/extracted')];
+    cpSync(model, tuned, { recursive: true });
+    const changed = 'model.layers.0.self_attn.q_proj.weight';
+    const { tensors } = await readSafetensors(`${model}/model.safetensors`);
+    await writeSafetensors(
+      `${tuned}/model.safetensors`,
+      await Promise.all(
+        [...tensors].map(async ([name, ref]) => {
+          const values = (await readTensor(ref)).slice();
+          // A rank of one: u·vᵀ.
+          const columns = ref.shape.at(-1)!;
+          const data =
+            name === changed
+              ? values.map((value, i) => value + Math.sin(Math.floor(i / columns)) * Math.cos(i % columns))
+              : values;
+          return { name, shape: ref.shape, dtype: 'F32' as const, data };
+        }),
+      ),
+      { format: 'pt' },
+    );
+    const target = { kind: 'model', folder: tuned, model, rank: 2, out };
+    const result = await run<ExtractResult>('extractAdapter', target);
+    assert.deepEqual(
+      result.modules.map(({ path }) => `${path}.weight`),
+      [changed],
+    );
+    assert.ok(result.relativeError < 1e-4, `${result.relativeError}`);
+    assert.deepEqual(result.unheld, []);
+    assert.equal(config(out).r, 2);
+    rmSync(tuned, { recursive: true });
   });
 
   test('the sample is copied whole, once, and nothing that makes it', async () => {
