@@ -26,6 +26,7 @@ import { attentionOf } from '../../src/engine/models/attentions';
 import { learningRateAt } from '../../src/engine/optim/schedule';
 import type { Runtime } from '../../src/engine/session';
 import { smallestScale } from '../../src/engine/train/lossScale';
+import { prepareStart } from '../../src/engine/train/start';
 import { Trainer, type TrainerSettings } from '../../src/engine/train/trainer';
 import type { Schedule } from '../../src/protocol/recipe';
 
@@ -91,12 +92,13 @@ const trainedAs: Record<string, (expected: ExpectedCurve) => Pick<AdapterSetting
     }),
   };
 
-/** Opens a golden at its first step. `folder` holds its files. */
+/** Opens a golden at its first step. `folder` holds its files; `planOf` trains another adapter on its batches. */
 export async function openGolden(
   runtime: Runtime,
   folder: string,
   checkpointing: TrainerSettings['gradient_checkpointing'],
   precision?: Precision,
+  planOf?: (model: Model) => AdapterPlan,
 ): Promise<GoldenRun> {
   const expected = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as ExpectedCurve;
   const baseFolder = join('test', 'goldens', 'models', expected.base);
@@ -109,7 +111,7 @@ export async function openGolden(
   const settings: AdapterSettings = initial
     ? { ...initial.plan.settings, ...trainedAs[expected.method]?.(expected) }
     : ({ adapter: 'none', lora_dropout: 0, settings: {} } as AdapterSettings);
-  const plan = grouped(planAdapter(model, settings), expected);
+  const plan = planOf?.(model) ?? grouped(planAdapter(model, settings), expected);
   const { optimizer, schedule } = expected;
   const trainer = await Trainer.create({
     runtime,
@@ -144,7 +146,12 @@ export async function openGolden(
       gradient_checkpointing: checkpointing,
     },
   });
-  if (initial) trainer.state.writeAll(initial.values);
+  if (planOf) {
+    const seed = 3;
+    const common = { runtime, model, weights, plan, seed, packing: false, batches: () => [] };
+    const start = await prepareStart({ ...common, planFor: () => plan, onProgress: () => {} });
+    trainer.state.write(start.values);
+  } else if (initial) trainer.state.writeAll(initial.values);
 
   const file = await readSafetensors(join(folder, 'batches.safetensors'));
   const [, micros, rows, length] = file.tensors.get('input_ids')!.shape as [number, number, number, number];

@@ -5,24 +5,52 @@ import { join } from 'node:path';
 import { adapterFiles } from '../../src/engine/adapters/adapterFiles';
 import { convertedPlan, convertedValues } from '../../src/engine/adapters/convert';
 import { writeAdapterFolder } from '../../src/engine/adapters/peftFile';
+import { type AdapterPlan, planAdapter } from '../../src/engine/adapters/plan';
+import type { AdapterSettings } from '../../src/engine/adapters/settings';
 import { readRaw, readSafetensors, writeSafetensors } from '../../src/engine/checkpoint/safetensors';
+import type { Model } from '../../src/engine/models/architecture';
 import { openRuntime } from '../../src/engine/session';
 import { methodGoldens, openGolden, trainingGoldens } from '../contracts/goldenTraining';
+import { adapterSettings, randomEarlier } from '../contracts/randomAdapter';
 
 const steps = 20;
 const cases = ['llama-lora', 'qwen2-all-linear-rslora', 'llama-patterns-modules-to-save', 'gpt2-bias-all'];
+
+/** Methods that PEFT has, in its own files. */
+const methods = ['llama-vera', 'gpt2-vera-regenerated', 'llama-adalora', 'gpt2-dora', 'llama-lora-fa'];
+
+/** Methods that PEFT does not have, on the batches of a training golden; saved beside the LoRA that says the same. */
+const own: Record<string, { golden: string; settings: Partial<AdapterSettings>; earlier?: true }> = {
+  'llama-mora': { golden: 'llama-lora', settings: { adapter: 'mora', r: 2, settings: { mora_type: 2 } } },
+  'gpt2-mora': { golden: 'gpt2-bias-all', settings: { adapter: 'mora', r: 2, settings: { mora_type: 1 } } },
+  'llama-o-lora': { golden: 'llama-lora', settings: { adapter: 'o_lora', lora_alpha: 6 }, earlier: true },
+  'llama-lora-xs': { golden: 'llama-lora', settings: { adapter: 'lora_xs', lora_alpha: 6 } },
+  'gpt2-lora-xs': { golden: 'gpt2-bias-all', settings: { adapter: 'lora_xs', lora_alpha: 6 } },
+  'llama-relora': {
+    golden: 'llama-lora',
+    settings: {
+      adapter: 'relora',
+      lora_alpha: 6,
+      settings: { relora_steps: 7, relora_merges: 2, relora_warmup: 2 },
+    },
+  },
+};
 
 /** Runs on a changed base, saved as the converted LoRA of the original one. */
 const converted = ['llama-pissa-scaled', 'gpt2-milora', 'llama-corda-kpm'];
 
 async function main(): Promise<void> {
   const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
-  for (const name of process.argv.length > 2 ? process.argv.slice(2) : [...cases, ...converted]) {
+  const all = [...cases, ...methods, ...Object.keys(own), ...converted];
+  for (const name of process.argv.length > 2 ? process.argv.slice(2) : all) {
     const converts = converted.includes(name);
+    const other = own[name];
     const golden = await openGolden(
       runtime,
-      join(converts ? methodGoldens : trainingGoldens, name),
+      join(converts || methods.includes(name) ? methodGoldens : trainingGoldens, other?.golden ?? name),
       'selective',
+      undefined,
+      other && ((model) => planOf(model, other)),
     );
     const start = golden.trainer.state.readAll();
     for (let i = 0; i < steps; i++) await golden.step(i);
@@ -33,7 +61,7 @@ async function main(): Promise<void> {
     const values = trainer.state.readAll();
     const files = converts
       ? adapterFiles(convertedPlan(plan), convertedValues(plan, values, start), baseFolder)
-      : adapterFiles(plan, values, baseFolder);
+      : adapterFiles(plan, values, baseFolder, trainer.host?.state().values);
     await writeAdapterFolder(join(folder, 'adapter'), files);
     // The base's own golden holds token ids that PEFT is asked about.
     const expected = await readSafetensors(join(baseFolder, 'expected.safetensors'));
@@ -50,6 +78,12 @@ async function main(): Promise<void> {
     golden.release();
   }
   await runtime.close();
+}
+
+function planOf(model: Model, { settings, earlier }: (typeof own)[string]): AdapterPlan {
+  const given = adapterSettings(model, settings);
+  const plan = planAdapter(model, given);
+  return earlier ? planAdapter(model, given, randomEarlier(plan, 0.2)) : plan;
 }
 
 void main();
