@@ -96,7 +96,7 @@ test('every difference is told at once, and nothing is written', async () => {
   assert.match(none.err, /adapter_name_or_path: there is no folder/);
   const pissa = await train('differs', { ...from, init_lora_weights: 'pissa' });
   assert.match(pissa.err, /init_lora_weights would change the base/);
-  const whole = await train('differs', { ...from, adapter: 'none' });
+  const whole = await train('differs', { ...from, adapter: 'none', r: undefined, target_modules: undefined });
   assert.match(whole.err, /adapter: none trains the whole model/);
 });
 
