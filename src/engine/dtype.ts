@@ -1,6 +1,15 @@
 // Element types: their names across formats and their sizes. The one table that graph, files and runtime share.
 
-export type DType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool';
+export type DType =
+  | 'float32'
+  | 'float64'
+  | 'float16'
+  | 'bfloat16'
+  | 'int64'
+  | 'int32'
+  | 'int8'
+  | 'uint8'
+  | 'bool';
 
 interface DTypeInfo {
   /** Size of one element, in bytes. */

@@ -249,7 +249,7 @@ export function factorData(
   }
   const owner = new Float32Array(choices * rank);
   form?.owners?.forEach((adapter, k) => {
-  owner[adapter * rank + k] = 1;
+    owner[adapter * rank + k] = 1;
   });
   data.set(`${path}.slot_owner`, owner);
   if (bias) {
