@@ -43,6 +43,12 @@ test('a text that is no recipe is a problem and no form to fill in', () => {
   assert.equal(read('').form.readable, true);
 });
 
+test('the model is known while the rest is missing or has mistakes', () => {
+  assert.equal(read('model: m\n').model, '/nowhere/m');
+  assert.equal(read('model: ../m\nr: -3\n').model, '/m');
+  for (const text of ['', 'r: 4\n', 'model: 7\n', 'model: ""\n']) assert.equal(read(text).model, null);
+});
+
 test('the remedies of validation are edits that mend', () => {
   const text = `${base}lerning_rate: 0.001\nadapter: none\nlora_dropout: 0.1\n`;
   const { form } = read(text);

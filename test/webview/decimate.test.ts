@@ -1,7 +1,7 @@
 // Decimation must lose no peak and stay within what a screen can show.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { decimate } from '../../webview/run/decimate';
+import { decimate, spaced } from '../../webview/run/decimate';
 
 test('a short series comes back whole, without what is not finite', () => {
   const points = decimate([1, 2, 3], [5, Number.NaN, 7], 100);
@@ -31,4 +31,19 @@ test('a window shows only what lies in it', () => {
     points.map(({ x }) => x),
     [2, 3, 4],
   );
+});
+
+test('marks that would merge give way to the best and the last', () => {
+  const marks = Array.from({ length: 1000 }, (_, i) => ({ at: i, keep: i === 345 }));
+  const shown = spaced(marks, 9);
+  assert.ok(shown.length > 90);
+  assert.ok(shown.some(({ keep }) => keep));
+  assert.equal(shown.at(-1)!.at, 999);
+  for (let i = 1; i < shown.length; i++) assert.ok(shown[i]!.at - shown[i - 1]!.at >= 9);
+  const few = [
+    { at: 1, keep: false },
+    { at: 40, keep: true },
+  ];
+  assert.deepEqual(spaced(few, 9), few);
+  assert.deepEqual(spaced([], 9), []);
 });

@@ -186,8 +186,12 @@ export class CoverageMap {
 }
 
 /** The line that stands for a map where there is none. */
-export function noMap(problem: string | null): HTMLElement {
+export function noMap(problem: string | null, hasModel: boolean): HTMLElement {
   return problem === null
-    ? el('p', { class: 'muted' }, 'Choose a model to see its modules.')
+    ? el(
+        'p',
+        { class: 'muted' },
+        hasModel ? 'The modules are shown once the recipe is whole.' : 'Choose a model to see its modules.',
+      )
     : el('p', { class: 'lw-line' }, icon('error', 'err'), el('span', {}, problem));
 }

@@ -288,7 +288,7 @@ function showState(next: ConfigureState): void {
     next.form.readable,
   );
   if (next.coverage === null) {
-    fill(mapPlace, noMap(next.modelProblem));
+    fill(mapPlace, noMap(next.modelProblem, next.model !== null));
     cover.textContent = '';
   } else {
     map.show(next.coverage);

@@ -12,6 +12,11 @@ const axisNames: Readonly<Record<string, string>> = {
   optim: 'Optimizer',
   attention: 'Attention',
 };
+/** What yes and no mean where a recipe says them. */
+const spoken: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  init_lora_weights: { true: 'default', false: 'random' },
+  load_in_4bit: { true: '4-bit', false: 'as stored' },
+};
 const axisOrder = ['load_in_4bit', 'adapter', 'init_lora_weights', 'optim', 'attention'];
 
 export class Method {
@@ -80,7 +85,7 @@ export class Method {
       list.show(
         described.choices.map(({ id, label, summary }) => ({
           value: String(id),
-          text: id === true ? 'default' : id === false ? 'random' : choiceText(id),
+          text: typeof id === 'boolean' ? (spoken[axis]?.[String(id)] ?? String(id)) : choiceText(id),
           title: `${label}. ${summary}`,
         })),
         String(field.value),

@@ -11,7 +11,7 @@ import {
 } from 'chart.js';
 import { integer, loss as lossText, rate, short } from '../shared/format';
 import { isHighContrast, mixed, token } from '../shared/theme';
-import { decimate, type Point } from './decimate';
+import { decimate, type Point, spaced } from './decimate';
 import type { RunHistory } from './history';
 
 Chart.register(LineController, LineElement, PointElement, LinearScale, LogarithmicScale, Tooltip);
@@ -85,6 +85,9 @@ interface Marks {
   ticks?: readonly { x: number; best: boolean }[];
 }
 
+/** Pixels between two marks: the width of one and a little room. */
+const markGap = 10;
+
 /** Dashed lines where epochs begin, small triangles on the axis where checkpoints lie. */
 const marks = {
   id: 'marks',
@@ -107,9 +110,9 @@ const marks = {
       ctx.fillText(line.label, at + 5, chartArea.top + 2);
     }
     ctx.setLineDash([]);
-    for (const tick of ticks) {
-      const at = x.getPixelForValue(tick.x);
-      ctx.fillStyle = tick.best ? token('foreground') : mixed('foreground', 40);
+    const places = ticks.map((tick) => ({ at: x.getPixelForValue(tick.x), keep: tick.best }));
+    for (const { at, keep } of spaced(places, markGap)) {
+      ctx.fillStyle = keep ? token('foreground') : mixed('foreground', 40);
       ctx.beginPath();
       ctx.moveTo(at - 3.5, chartArea.bottom);
       ctx.lineTo(at + 3.5, chartArea.bottom);

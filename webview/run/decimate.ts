@@ -1,5 +1,6 @@
 // Long series → what a screen of so many pixels can show, without losing a peak: of each pixel column the first, the lowest,
-// the highest and the last point (M4). Pure.
+// the highest and the last point (M4). Of marks on an axis those that have room.
+// Pure.
 
 export interface Point {
   x: number;
@@ -46,6 +47,24 @@ export function decimate(
       points.push({ x: xs[at]!, y: ys[at]! });
   }
   return points;
+}
+
+/**
+ * Of marks on an axis (ascending pixels) those that can be told apart: at least `gap` between any two. `keep` (the best one)
+ * and the last stay, others give way to them.
+ */
+export function spaced<M extends { at: number; keep: boolean }>(marks: readonly M[], gap: number): M[] {
+  const shown: M[] = [];
+  const free = (one: M): boolean => shown.every(({ at }) => Math.abs(at - one.at) >= gap);
+  const ranked = [marks.filter(({ keep }) => keep), marks.slice(-1)].flat();
+  for (const mark of ranked) if (free(mark)) shown.push(mark);
+  const fixed = shown.length;
+  for (const mark of marks) {
+    const before = shown.length > fixed ? shown.at(-1)!.at : Number.NEGATIVE_INFINITY;
+    if (mark.at - before >= gap && shown.slice(0, fixed).every(({ at }) => Math.abs(at - mark.at) >= gap))
+      shown.push(mark);
+  }
+  return shown.sort((a, b) => a.at - b.at);
 }
 
 /** Index of the first x that is at least (with `after`: greater than) `value`. */

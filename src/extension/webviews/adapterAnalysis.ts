@@ -97,6 +97,8 @@ async function headOf({ file, base }: AnalysisTask): Promise<{
   if (isAdapter && problems.length === 0) {
     await readAdapterFolder(folder, { acceptsBaseChange: true }).catch(keep);
   }
+  // Of a file that could not be read no tensor is known; another may hold none.
+  const unread = refs.length === 0 && problems.length > 0;
   const parameters = refs.reduce((sum, ref) => sum + elements(ref.shape), 0);
   const dtypes = [...new Set(refs.map(({ dtype }) => dtype))].join(', ');
   const method = isAdapter || modules.length > 0 ? methodOf(config) : undefined;
@@ -114,12 +116,22 @@ async function headOf({ file, base }: AnalysisTask): Promise<{
       method,
       facts: [
         ...(method === undefined ? [] : [rankFact(config, modules)]),
+        ...(unread
+          ? []
+          : [
+              {
+                label: 'Parameters',
+                value: parameters.toLocaleString('en-US'),
+                detail: counted(modules.length > 0 ? modules.length : refs.length, modules.length > 0),
+              },
+            ]),
         {
-          label: 'Parameters',
-          value: parameters.toLocaleString('en-US'),
-          detail: modules.length > 0 ? `${modules.length} modules` : `${refs.length} tensors`,
+          label: 'File',
+          value: '',
+          detail: unread
+            ? 'its tensors are unknown'
+            : `${counted(refs.length, false)}${dtypes === '' ? '' : `, ${dtypes}`}`,
         },
-        { label: 'File', value: '', detail: `${refs.length} tensors, ${dtypes || 'none'}` },
         ...(method === undefined ? [] : [targetFact(config)]),
       ],
       problems,
@@ -136,6 +148,10 @@ async function headOf({ file, base }: AnalysisTask): Promise<{
       config,
     },
   };
+}
+
+function counted(count: number, modules: boolean): string {
+  return `${count} ${modules ? 'module' : 'tensor'}${count === 1 ? '' : 's'}`;
 }
 
 async function configOf(folder: string): Promise<JsonObject | undefined> {
@@ -213,7 +229,10 @@ async function readValues(
     if (notFinite === 0) return { values, norm };
     report({
       where: shownName(ref.name),
-      message: `holds ${notFinite} values that are no finite numbers.`,
+      message:
+        notFinite === 1
+          ? 'holds 1 value that is no finite number.'
+          : `holds ${notFinite} values that are no finite numbers.`,
       remedy: 'Take an earlier checkpoint of the run, or the adapter from its source again.',
     });
     return undefined;

@@ -1,8 +1,9 @@
 // The read-only editor of a safetensors file: starts the thread that reads it, adds what the workspace knows (name, base,
 // run), hands everything to the page, and begins anew when the file changes.
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, isAbsolute, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import * as vscode from 'vscode';
+import type { Problem } from '../../protocol/errors';
 import type { AdapterContract, AdapterHead, AdapterNews, Fact } from '../../protocol/panels/adapter';
 import type { Services } from '../services';
 import { formatBytes, formatLoss } from '../words';
@@ -40,7 +41,7 @@ class AdapterView implements vscode.Disposable {
     head: AdapterHead | undefined;
     news: AdapterNews[];
     done: number | undefined;
-    problems: unknown[];
+    problems: Problem[];
   } = {
     head: undefined,
     news: [],
@@ -140,10 +141,12 @@ class AdapterView implements vscode.Disposable {
         this.#told.news.push(news.news);
         this.#channel.push('news', news.news);
         return;
-      case 'problem':
-        this.#told.problems.push(news.problem);
-        this.#channel.push('problem', news.problem);
+      case 'problem': {
+        const problem = this.#shown(news.problem);
+        this.#told.problems.push(problem);
+        this.#channel.push('problem', problem);
         return;
+      }
       case 'done':
         this.#told.done = news.milliseconds;
         this.services.log.debug(`${this.file}: looked at in ${Math.round(news.milliseconds)} ms.`);
@@ -156,9 +159,22 @@ class AdapterView implements vscode.Disposable {
     if (head === undefined) return;
     this.#channel.push('head', head);
     for (const one of news) this.#channel.push('news', one);
-    for (const problem of problems)
-      this.#channel.push('problem', problem as AdapterContract['pushes']['problem']);
+    for (const problem of problems) this.#channel.push('problem', problem);
     if (done !== undefined) this.#channel.push('done', { milliseconds: done });
+  }
+
+  /** Paths as the workspace shows them. */
+  #shown(problem: Problem): Problem {
+    const { asRelativePath } = vscode.workspace;
+    const short = (text: string): string =>
+      text
+        .replaceAll(this.file, asRelativePath(this.file))
+        .replaceAll(dirname(this.file), asRelativePath(dirname(this.file)));
+    return {
+      ...problem,
+      where: isAbsolute(problem.where) ? asRelativePath(problem.where) : problem.where,
+      message: short(problem.message),
+    };
   }
 
   /** The library learns of bases and runs later than the file opens. */
@@ -181,6 +197,7 @@ class AdapterView implements vscode.Disposable {
     const others = own.filter(({ label }) => label !== 'Rank');
     return {
       ...rest,
+      problems: head.problems.map((problem) => this.#shown(problem)),
       title: item?.name ?? (config === undefined ? basename(this.file) : basename(dirname(this.file))),
       file: vscode.workspace.asRelativePath(this.file),
       facts: [...first, ...this.#workspaceFacts(head), ...others],

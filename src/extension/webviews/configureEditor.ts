@@ -141,13 +141,12 @@ class ConfigureEditor implements vscode.Disposable {
     try {
       const { readForm, coverageOf } = await import('../engineParts');
       const text = this.document.getText();
-      const { form, recipe } = readForm(text, basename(this.document.fileName), this.#folder);
+      const { form, recipe, model } = readForm(text, basename(this.document.fileName), this.#folder);
       let modelProblem: string | null = null;
-      const path = recipe?.model;
       const looked =
-        path === undefined
+        model === null
           ? undefined
-          : await this.#look(path).catch((cause: unknown) => {
+          : await this.#look(model).catch((cause: unknown) => {
               modelProblem = (cause as Error).message;
               return undefined;
             });

@@ -1,5 +1,6 @@
 // A recipe's text → what its form shows: every setting with its value and where that comes from, the axes with their
 // choices, and all problems with the remedies that a button can carry out. Pure but for looking whether named files exist.
+import { resolve } from 'node:path';
 import { catalogue } from '../../engine/catalogue';
 import { importRecipe } from '../../engine/recipe/aliases';
 import { axes, type CatalogueEntry, chosenEntry } from '../../engine/recipe/catalogue';
@@ -16,6 +17,8 @@ export interface ReadForm {
   form: RecipeForm;
   /** Null while it has mistakes. */
   recipe: Recipe | null;
+  /** The model's folder as the text names it, also while the rest has mistakes. */
+  model: string | null;
 }
 
 /** All setting names, in the order in which a recipe lists them. */
@@ -61,6 +64,8 @@ export function readForm(text: string, file: string, folder: string): ReadForm {
       fixes: [],
     });
   }
+  const recipe = source === undefined ? null : validOrNull(source);
+  const named = typeof values.model === 'string' && values.model !== '' ? values.model : null;
   return {
     form: {
       readable: source !== undefined && foreign === null,
@@ -78,7 +83,8 @@ export function readForm(text: string, file: string, folder: string): ReadForm {
       preset: presetId,
       problems: listed,
     },
-    recipe: source === undefined ? null : validOrNull(source),
+    recipe,
+    model: recipe?.model ?? (named === null ? null : resolve(folder, named)),
   };
 }
 

@@ -58,6 +58,13 @@ export async function checkAdapter(bench, t) {
 
   await show('torn');
   const torn = await bench.panel('.lw-page:has-text("adapters/torn") .ad-broken:not([hidden]) li');
+  const told = await torn.locator('.lw-page').innerText();
+  t.check(
+    'a torn file says what is wrong, by its path in the workspace, and counts nothing',
+    told.includes('adapters/torn/adapter_model.safetensors') &&
+      !told.includes(bench.workspace) &&
+      !told.includes('Parameters'),
+  );
   t.none('torn adapter: pictures, axe', await bench.surface('adapter-torn', torn, { state: true }));
   await bench.clear();
 

@@ -30,8 +30,9 @@ export async function checkJourney(bench, t) {
     await page.keyboard.press('Enter');
   };
   await choose('#f-model', 'tiny');
-  await choose('#f-dataset', 'train.jsonl');
+  // Before there is a dataset.
   await until('the model is described', async () => /llama/.test(await form.locator('.cf-pick').innerText()));
+  await choose('#f-dataset', 'train.jsonl');
   await until('the rows are counted', async () => /rows/.test(await form.locator('.cf-pick').innerText()));
   const type = async (key, text) => {
     const field = form.locator(`#f-${key}`);
