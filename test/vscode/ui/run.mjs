@@ -82,7 +82,14 @@ async function saveDialog(bench, path) {
   await input.waitFor();
   await until('the dialog proposes a place', async () => (await input.inputValue()) !== '');
   await input.fill(path);
-  await page.keyboard.press('Enter');
+  // While it looks at a folder, the dialog does not listen to Enter.
+  await until('the dialog takes the place', async () => {
+    await page.keyboard.press('Enter');
+    return input.waitFor({ state: 'hidden', timeout: 2000 }).then(
+      () => true,
+      () => false,
+    );
+  });
   await until(`${path} is written`, () => existsSync(path) && readFileSync(path).length > 0);
   return readFileSync(path);
 }

@@ -111,11 +111,18 @@ export async function openWorkbench({ workspace, scratch, shots, settings = {}, 
       await page.waitForSelector('.monaco-workbench .part.statusbar', { timeout: 40_000 });
       await until('the extension host answers', listening, 40_000);
     },
-    /** The window's own reload; the extension host is a new one afterwards. */
+    /**
+     * The window's own reload, which keeps what its editors hold; the browser's would lose the last seconds of it. The
+     * extension host is a new one afterwards.
+     */
     async reload() {
       rmSync(portFile, { force: true });
-      await page.reload();
-      await bench.started();
+      await bench.command('Developer: Reload Window');
+      await bench.started().catch(async () => {
+        // A start that hangs is tried again; the window has kept what it holds by now.
+        await page.goto(page.url());
+        await bench.started();
+      });
     },
 
     /** Runs a command by its name in code, to get somewhere. */
@@ -185,7 +192,9 @@ export async function openWorkbench({ workspace, scratch, shots, settings = {}, 
       await row.first().waitFor();
       for (let turn = 0; turn < 20; turn++) {
         const text =
-          (await focused.count()) === 0 ? '' : await focused.first().locator('.label-name').innerText();
+          (await focused.count()) === 0
+            ? ''
+            : await focused.first().locator('.label-name').first().innerText();
         if (text === label) break;
         await page.keyboard.press('ArrowDown');
       }
