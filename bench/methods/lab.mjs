@@ -105,7 +105,7 @@ export class Lab {
     ]).loss;
   }
 
-  /** Greedy continuations of prompts. */
+  /** Greedy continuations of two prompts or more. */
   generate(adapter, prompts, maxNewTokens) {
     const args = [
       'generate',
