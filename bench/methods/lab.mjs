@@ -118,9 +118,7 @@ export class Lab {
       String(maxNewTokens),
     ];
     const given = prompts.flatMap((prompt) => ['--prompt', prompt]);
-    return call([...args, ...(adapter ? ['--adapter', adapter] : []), ...given]).completions.map(
-      (one) => one.text,
-    );
+    return call([...args, ...(adapter ? ['--adapter', adapter] : []), ...given]).map((one) => one.text);
   }
 
   /** What a recipe needs, by part, in bytes. */
