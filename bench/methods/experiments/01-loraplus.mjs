@@ -65,7 +65,7 @@ export const experiment = {
       },
       verdict: clearlyBelow(fast, slow) ? 'shows' : mean(fast) < mean(slow) ? 'partly' : 'not',
       headline: `${spread(fast, 0)} steps where LoRA takes ${spread(slow, 0)}`,
-      reading: `At its best rate (${plus.setting}) LoRA+ reaches plain LoRA's final loss (rate ${lora.setting}) after ${spread(fast, 0)} steps; LoRA needs ${spread(slow, 0)}.`,
+      reading: `At its best rate (${plus.setting}) LoRA+ reaches plain LoRA's final loss (rate ${lora.setting}) after ${spread(fast, 0)} steps; LoRA needs ${spread(slow, 0)}. ${steps} means not reached.`,
     };
   },
 };
