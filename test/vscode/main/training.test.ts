@@ -125,7 +125,7 @@ suite('training', () => {
       uri('tiny.lora.yaml'),
     );
     const waiting = await reaches(api, second.id, 'waiting');
-    assert.match(waiting.phase ?? '', new RegExp(`process ${first.pid}\\b`));
+    assert.match(waiting.phase ?? '', new RegExp(`process ${first.pid}\\b`, 'i'));
     await command('stopRun', waiting);
     await until('it is gone', () => api.services.runs.get(second.id) === undefined);
     await command('stopRun', first);
