@@ -1,6 +1,6 @@
 // Events as a list: when, what kind, in one sentence.
 import type { OtherEvent } from '../../src/protocol/panels/run';
-import { type Child, el, type IconName, icon } from '../shared/dom';
+import { type Child, el, fill, type IconName, icon } from '../shared/dom';
 import { clock, integer, loss as lossText } from '../shared/format';
 
 function describe(event: OtherEvent): { mark: IconName; kind: string; text: Child } | undefined {
@@ -66,22 +66,46 @@ function describe(event: OtherEvent): { mark: IconName; kind: string; text: Chil
   }
 }
 
-export function eventRows(events: readonly OtherEvent[]): HTMLElement {
-  const rows = events.flatMap((event) => {
-    const described = describe(event);
-    if (described === undefined) return [];
-    const { mark, kind, text } = described;
-    return [
-      el(
-        'li',
-        { class: kind },
-        el('time', { datetime: event.time }, clock(event.time)),
-        icon(mark),
-        el('span', {}, text),
-      ),
-    ];
-  });
-  return rows.length === 0
-    ? el('p', { class: 'muted small' }, 'Nothing yet.')
-    : el('ul', { class: 'rn-events' }, rows);
+function rowOf(event: OtherEvent): HTMLElement | undefined {
+  const described = describe(event);
+  if (described === undefined) return undefined;
+  const { mark, kind, text } = described;
+  return el(
+    'li',
+    { class: kind },
+    el('time', { datetime: event.time }, clock(event.time)),
+    icon(mark),
+    el('span', {}, text),
+  );
+}
+
+/** The newest events first, at most so many. Only what is new is drawn: a live run tells many a second. */
+export class EventList {
+  readonly element = el('div', {});
+  readonly #list = el('ul', { class: 'rn-events' });
+  #events: readonly OtherEvent[] | undefined;
+  #newest: OtherEvent | undefined;
+
+  constructor(private readonly most: number) {}
+
+  /** `events` has the newest last; the same array with more in it is the same list. */
+  show(events: readonly OtherEvent[]): void {
+    const newest = events.at(-1);
+    if (events === this.#events && newest === this.#newest) return;
+    const known =
+      events === this.#events && this.#newest !== undefined ? events.lastIndexOf(this.#newest) : -1;
+    if (known < 0) this.#list.replaceChildren();
+    this.#events = events;
+    this.#newest = newest;
+    const rows: HTMLElement[] = [];
+    for (let i = events.length - 1; i > known && rows.length < this.most; i--) {
+      const row = rowOf(events[i]!);
+      if (row !== undefined) rows.push(row);
+    }
+    this.#list.prepend(...rows);
+    while (this.#list.childElementCount > this.most) this.#list.lastElementChild!.remove();
+    const shown =
+      this.#list.childElementCount > 0 ? this.#list : el('p', { class: 'muted small' }, 'Nothing yet.');
+    if (this.element.firstChild !== shown) fill(this.element, shown);
+  }
 }

@@ -102,10 +102,9 @@ export class RunHistory {
       const { step, time, prompt, text } = event;
       this.samples.push({ step, time, prompt, text });
     } else if (event.type === 'checkpoint') {
-      this.checkpoints = [
-        ...this.checkpoints.filter(({ step }) => step !== event.step),
-        { step: event.step, reason: event.reason },
-      ];
+      // One that was written for two reasons is one.
+      if (this.checkpoints.at(-1)?.step === event.step) this.checkpoints.pop();
+      this.checkpoints.push({ step: event.step, reason: event.reason });
     }
     if (event.type === 'progress' || event.type === 'sample') return;
     this.events.push(event);

@@ -7,11 +7,12 @@ import { action, button, type Child, el, fill, icon, quantity } from '../shared/
 import { bytes, clock, count, duration, integer, loss as lossText } from '../shared/format';
 import { openPage } from '../shared/page';
 import { connect } from '../shared/port';
+import { Slot } from '../shared/slot';
 import { onThemeChange } from '../shared/theme';
 import { looks, newest, RunCharts, type Shown } from './charts';
 import { deviceUse } from './device';
 import { devicePeak } from './deviceLine';
-import { eventRows } from './events';
+import { EventList } from './events';
 import { drawHead, isLive } from './head';
 import { RunHistory } from './history';
 import { drawModules } from './modules';
@@ -67,7 +68,7 @@ const logBox = el<HTMLElement & { checked: boolean }>(
   },
   'Log scale',
 );
-const tablePlace = el('div', { class: 'rn-table' });
+const tablePlace = el('div', { class: 'rn-table', role: 'region', 'aria-label': 'Steps', tabindex: 0 });
 const table = el(
   'details',
   { on: { toggle: () => redraw() } },
@@ -81,7 +82,8 @@ const smallHead = {
 };
 const memory = el('section', { 'aria-label': 'Memory' });
 const modules = el('section', { 'aria-label': 'Modules', hidden: true });
-const events = el('section', { 'aria-label': 'Events' });
+const newestEvents = new EventList(12);
+const events = el('section', { 'aria-label': 'Events' }, el('h2', {}, 'Events'), newestEvents.element);
 const empty = el('p', { class: 'muted rn-empty' });
 const small = (name: string, value: HTMLElement, chart: HTMLCanvasElement): HTMLElement =>
   el('div', {}, el('h3', {}, name, value), el('div', { class: 'lw-chart small' }, chart));
@@ -123,13 +125,23 @@ const charts = el(
   el('aside', { class: 'lw-rail flat', 'aria-label': 'Memory, modules and events' }, memory, modules, events),
 );
 const samples = el('div', { class: 'rn-samples' });
-const log = el('div', { class: 'rn-log' });
-const recipePlace = el('div', { class: 'rn-recipe' });
+const allEvents = new EventList(500);
+const log = el(
+  'div',
+  { class: 'rn-log' },
+  el(
+    'div',
+    { class: 'rn-tools' },
+    button('Show log', () => command('showLog', view?.id), { icon: 'output' }),
+  ),
+  allEvents.element,
+);
+const recipePlace = new Slot(el('div', { class: 'rn-recipe' }));
 const panes: Record<string, { label: string; element: HTMLElement }> = {
   charts: { label: 'Charts', element: charts },
   samples: { label: 'Samples', element: samples },
   log: { label: 'Log', element: log },
-  recipe: { label: 'Recipe', element: recipePlace },
+  recipe: { label: 'Recipe', element: recipePlace.element },
 };
 const tabs = el('div', { class: 'rn-tabs', role: 'tablist', 'aria-label': 'Run' });
 for (const [id, { label, element }] of Object.entries(panes)) {
@@ -204,24 +216,33 @@ function history(): RunHistory | undefined {
   return view === undefined ? undefined : histories.get(view.id);
 }
 
+/** Whether a drawing is asked for, under way to the screen, and asked for once more meanwhile. */
 let asked = false;
-/** When the page was last drawn, and how long that took. */
-let drawnAt = 0;
-let tookMs = 0;
-/** Draws with the next frame; where drawing takes long, half of the time is left for what comes in. */
+let painting = false;
+let again = false;
+/** When the next drawing may begin. */
+let freeAt = 0;
+/** Draws with the next frame; where that takes long until it is on the screen, half of the time is left for what comes in. */
 function redraw(): void {
-  if (asked) return;
+  if (painting) again = true;
+  if (asked || painting) return;
   asked = true;
-  const frame = (): void =>
-    void requestAnimationFrame((start) => {
-      asked = false;
-      draw();
-      drawnAt = performance.now();
-      tookMs = drawnAt - start;
-    });
-  const rest = drawnAt + tookMs - performance.now();
-  if (rest > 8) setTimeout(frame, rest);
-  else frame();
+  const rest = freeAt - performance.now();
+  if (rest > 8) setTimeout(() => requestAnimationFrame(frame), rest);
+  else requestAnimationFrame(frame);
+}
+
+function frame(start: number): void {
+  asked = false;
+  painting = true;
+  draw();
+  requestAnimationFrame(() => {
+    const now = performance.now();
+    freeAt = now + (now - start);
+    painting = false;
+    if (again) redraw();
+    again = false;
+  });
 }
 
 function shownSeries(): Shown {
@@ -263,30 +284,20 @@ function draw(): void {
     if (table.hasAttribute('open')) fill(tablePlace, lossTable(own));
     drawMemory(view, own);
     drawModules(modules, own.choices);
-    fill(events, el('h2', {}, 'Events'), eventRows(own.events.slice(-12).reverse()));
+    newestEvents.show(own.events);
   } else if (kept.tab === 'samples') drawSamples(samples, own.samples);
-  else if (kept.tab === 'log')
-    fill(
-      log,
-      el(
-        'div',
-        { class: 'rn-tools' },
-        button('Show log', () => command('showLog', view!.id), { icon: 'output' }),
-      ),
-      eventRows([...own.events].reverse().slice(0, 500)),
-    );
+  else if (kept.tab === 'log') allEvents.show(own.events);
   else
-    fill(
-      recipePlace,
+    recipePlace.show([recipe, view.folder], () => [
       el(
         'div',
         { class: 'rn-tools' },
-        view.folder === null ? null : button('Open recipe', () => openRecipe(), { icon: 'go-to-file' }),
+        view!.folder === null ? null : button('Open recipe', () => openRecipe(), { icon: 'go-to-file' }),
       ),
       recipe === undefined || recipe === ''
         ? el('p', { class: 'muted' }, 'This run keeps no recipe.')
         : el('pre', { class: 'mono', tabindex: 0 }, recipe),
-    );
+    ]);
 }
 
 /** The axis of a live run: all its steps, or so many halves of them that what was done takes a good part of it. */

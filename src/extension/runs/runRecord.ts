@@ -118,10 +118,11 @@ export function foldEvent(run: RunRecord, event: JobEvent): RunRecord {
     case 'checkpoint': {
       const others = run.checkpoints
         .filter(({ step }) => step !== event.step)
-        .map((checkpoint) => ({
-          ...checkpoint,
-          best: checkpoint.evalLoss === run.bestEvalLoss && checkpoint.best,
-        }));
+        .map((checkpoint) =>
+          checkpoint.best && checkpoint.evalLoss !== run.bestEvalLoss
+            ? { ...checkpoint, best: false }
+            : checkpoint,
+        );
       const evalLoss = run.evalLoss;
       const best = evalLoss !== undefined && evalLoss === run.bestEvalLoss;
       return { ...next, checkpoints: [...others, { step: event.step, path: event.path, evalLoss, best }] };

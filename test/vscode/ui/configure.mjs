@@ -151,6 +151,15 @@ export async function checkConfigure(bench, t) {
   const broken = await bench.panel('main.lw .lw-problems li.error');
   const buttons = await broken.locator('.lw-problems .fix button').allInnerTexts();
   t.check('problems come with remedies', buttons.includes('Rename to learning_rate'), buttons.join(' | '));
+  t.check(
+    'the words of a mistake stay in their column',
+    await broken.evaluate(() => {
+      const group = (one) => one.closest('.group').getBoundingClientRect();
+      return [...document.querySelectorAll('.lw-prop.bad > *')].every(
+        (one) => one.getBoundingClientRect().right <= group(one).right + 1,
+      );
+    }),
+  );
   t.none(
     'configure with problems: pictures, axe',
     await bench.surface('configure-problems', broken, { state: true }),

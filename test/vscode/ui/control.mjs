@@ -75,6 +75,7 @@ export async function checkControl(bench, t) {
       'one page for the run',
       (await bench.ask('tabs')).filter(({ label }) => label === 'long').length === 1,
     );
+    t.check('its process outlived the window', bench.processes('--detached').length === 1);
     await press('Stop and save');
     await until('it stops', async () => /^Stopped at step/.test(await state(frame)), 60_000);
     t.check('Stop and save', true, await state(frame));

@@ -284,9 +284,11 @@ export async function openWorkbench({ workspace, scratch, shots, settings = {}, 
       return found;
     },
 
-    /** Processes of ours under this server, by a word of their command line. */
-    processes: (word) => descendants(server.pid).filter(({ command }) => command.includes(word)),
+    /** Processes that came from this server, by a word of their command line. */
+    processes: (word) =>
+      processesWith(`LORA_UI_DRIVER=${portFile}`).filter(({ command }) => command.includes(word)),
     async close() {
+      for (const { pid } of bench.processes('--detached')) process.kill(pid, 'SIGKILL');
       await browser.close().catch(() => {});
       await server.stop();
     },
@@ -304,21 +306,21 @@ async function isShown(page, frame) {
   return element.isVisible();
 }
 
-function descendants(ancestor) {
-  const all = readdirSync('/proc')
+/** All processes with a variable in their environment: a trainer outlives the extension host, and keeps what it was given. */
+function processesWith(variable) {
+  return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
       try {
-        const parent = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${name}/status`, 'utf8'))[1]);
-        const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ');
-        return [{ pid: Number(name), parent, command }];
+        const environment = readFileSync(`/proc/${name}/environ`, 'utf8').split('\0');
+        if (!environment.includes(variable)) return [];
+        return [
+          { pid: Number(name), command: readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ') },
+        ];
       } catch {
         return [];
       }
     });
-  const under = (one) =>
-    one !== undefined && (one.parent === ancestor || under(all.find(({ pid }) => pid === one.parent)));
-  return all.filter(under);
 }
 
 const axeSource = readFileSync(join(root, 'node_modules/axe-core/axe.min.js'), 'utf8');
