@@ -103,6 +103,8 @@ suite('adapters out of adapters', () => {
     assert.deepEqual(result.unheld, []);
     assert.equal(config(out).r, 2);
     rmSync(tuned, { recursive: true });
+    // The trees that are tested next see the workspace as it was.
+    await api.services.library.refresh();
   });
 
   test('the sample is copied whole, once, and nothing that makes it', async () => {

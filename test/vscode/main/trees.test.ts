@@ -19,7 +19,7 @@ suite('trees', () => {
     const tree = new AdaptersTree(api.services.library);
     const groups = tree.getChildren();
     const names = groups.map((group) => (group.kind === 'base' ? group.name : '?'));
-    assert.deepEqual(names, ['Base unknown', 'some-model', 'tiny']);
+    assert.deepEqual(names, ['some-model', 'tiny', 'Base unknown']);
     const badges = Object.fromEntries(
       api.services.library.contents.adapters.map((adapter) => [adapter.name, badgeOf(adapter)?.letter]),
     );
