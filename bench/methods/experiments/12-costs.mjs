@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { root } from '../../../scripts/setup.mjs';
 import { randomCheckpoint } from '../../gpu/randomCheckpoint.mjs';
 
+const full = { adapter: 'none', r: undefined, lora_alpha: undefined };
+
 /** Name in the README's table → recipe. The initialisations train as LoRA does, so that one stands for them. */
 const methods = {
   LoRA: { adapter: 'lora' },
@@ -12,9 +14,9 @@ const methods = {
   'LoRA-drop': { preset: 'lora_drop', warm_steps: 2, threshold: 0.7 },
   'LoRA-XS': { adapter: 'lora_xs', r: 32 },
   DoRA: { adapter: 'dora' },
-  VeRA: { adapter: 'vera', r: 256 },
-  AdaLoRA: { adapter: 'adalora', init_r: 12, target_r: 8, tinit: 1, tfinal: 2 },
-  MoRA: { adapter: 'mora' },
+  VeRA: { adapter: 'vera', r: 256, lora_alpha: undefined },
+  AdaLoRA: { adapter: 'adalora', r: undefined, init_r: 12, target_r: 8, tinit: 1, tfinal: 2 },
+  MoRA: { adapter: 'mora', lora_alpha: undefined },
   'Delta-LoRA': { adapter: 'delta_lora', delta_start: 1 },
   ReLoRA: { adapter: 'relora', relora_steps: 4, relora_merges: 1, relora_warmup: 1 },
   'O-LoRA': { adapter: 'o_lora' },
@@ -22,8 +24,8 @@ const methods = {
   PiSSA: { init_lora_weights: 'pissa_niter_4' },
   QLoRA: { load_in_4bit: true, bnb_4bit_use_double_quant: true },
   LongLoRA: { attention: 'shift_short' },
-  GaLore: { adapter: 'none', optim: 'galore_adamw', galore_rank: 64, galore_update_interval: 4 },
-  'Full fine-tuning': { adapter: 'none' },
+  GaLore: { ...full, optim: 'galore_adamw', galore_rank: 64, galore_update_interval: 4 },
+  'Full fine-tuning': full,
 };
 const steps = 7;
 const [length, batch] = [256, 4];
