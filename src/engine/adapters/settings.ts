@@ -28,6 +28,27 @@ export type AdapterSettings = Pick<
   | 'settings'
 >;
 
+/** Of a plan whose method is no user's: it has no settings, and a plan carries some all the same. */
+export function noSettings(adapter: string): AdapterSettings {
+  return {
+    adapter,
+    init_lora_weights: true,
+    r: 0,
+    lora_alpha: 0,
+    lora_dropout: 0,
+    use_rslora: false,
+    bias: 'none',
+    target_modules: [],
+    exclude_modules: null,
+    rank_pattern: {},
+    alpha_pattern: {},
+    layers_to_transform: null,
+    layers_pattern: null,
+    modules_to_save: [],
+    settings: {},
+  };
+}
+
 /** What an adapter file says; `defaultTargets` stand in where it names none. */
 export function settingsOfPeft(config: PeftConfig, defaultTargets: readonly string[]): AdapterSettings {
   const found = variants.flatMap((variant) => {

@@ -4,24 +4,13 @@ import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
 import { finish } from '../graph/passes/finish';
 import { type Joining, joinProducts } from '../graph/passes/join';
-import type { Precision } from '../graph/precision';
-import type { Model } from '../models/architecture';
-import { TrainingAttention } from '../models/attention';
-import { ForwardPass, inputsOf, type PackedWeights } from './forward';
+import { type BatchGraphOptions, batchForward, batchInputs, inputsOf } from './batchForward';
 import { forwardLoss } from './loss';
 import { type Slab, slabViews } from './slabs';
 
-export interface EvaluationGraphOptions {
-  model: Model;
+export interface EvaluationGraphOptions extends BatchGraphOptions {
   plan?: AdapterPlan;
   slabs: readonly Slab[];
-  rows: number;
-  length: number;
-  packing: boolean;
-  /** Default: fp32. */
-  precision?: Precision;
-  /** Base weights in four bits. Default: none. */
-  packed?: PackedWeights;
   /** Products that are joined. Default: none. */
   joining?: Joining | undefined;
   /** `loss`: Σ weights·−log p over `targets`; `logits`: [N, V]; `observed`: what the adapter's method hands out, [N, k] each. */
@@ -38,42 +27,28 @@ export interface EvaluationProgram {
 /** Inputs as in gradientGraph, without gradients and dropout; outputs `loss`, `logits`, or `observed.0` and so on. */
 export function evaluationGraph(o: EvaluationGraphOptions): EvaluationProgram {
   const b = new GraphBuilder(`evaluation ${o.rows}x${o.length}`);
-  const tokens = o.rows * o.length;
-  const ids = b.input('ids', 'int64', [o.rows, o.length]);
-  const positions = b.input('positions', 'int64', [o.rows, o.length]);
-  const segments = o.packing ? b.input('segments', 'int64', [o.rows, o.length]) : undefined;
-  const attention = new TrainingAttention(b, o.rows, o.length, segments);
+  const inputs = batchInputs(b, o);
   const observed: { name: string; value: Value }[] = [];
   const adapters = o.plan
     ? { plan: o.plan, trained: slabViews(b, o.slabs), training: false, observed }
     : undefined;
-  const f = new ForwardPass(
-    b,
-    o.model,
-    o.rows,
-    o.length,
-    positions,
-    (forward, call) => attention.apply(forward, call),
-    adapters,
-    o.packed,
-  );
-  const hidden = o.model.forward(f, b.reshape(ids, [tokens]));
-  const head = (x: typeof hidden) => f.linear(o.model.head.path, x);
+  const { forward, hidden } = batchForward(b, o, inputs, adapters);
+  const head = (x: typeof hidden) => forward.linear(o.model.head.path, x);
   const results = (): { name: string; value: Value }[] => {
     if (o.result === 'logits') return [{ name: o.result, value: head(hidden) }];
     if (o.result === 'observed') {
       if (o.plan?.sites.has(o.model.head.path)) head(hidden);
       return observed.map(({ value }, i) => ({ name: `observed.${i}`, value }));
     }
-    const targets = b.input('targets', 'int64', [tokens]);
-    const weights = b.input('weights', 'float32', [tokens]);
+    const targets = b.input('targets', 'int64', [inputs.tokens]);
+    const weights = b.input('weights', 'float32', [inputs.tokens]);
     return [{ name: o.result, value: forwardLoss(b, { hidden, targets, weights, head }) }];
   };
   const joined = joinProducts(b.finish(results()), o.joining);
-  const graph = finish(joined.graph, o.precision, [...f.storedInputs, ...joined.inputs]);
+  const graph = finish(joined.graph, o.precision, [...forward.storedInputs, ...joined.inputs]);
   return {
     graph,
-    baseInputs: inputsOf(graph, [...f.baseInputs, ...joined.inputs]),
+    baseInputs: inputsOf(graph, [...forward.baseInputs, ...joined.inputs]),
     observed: new Map(
       o.result === 'observed' ? observed.map(({ name }, i) => [`observed.${i}`, name] as const) : [],
     ),

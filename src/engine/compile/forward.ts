@@ -4,7 +4,7 @@ import type { AdapterPlan } from '../adapters/plan';
 import type { SiteContext, Variant } from '../adapters/variant';
 import { invariant } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
-import { float, type Graph, type Value } from '../graph/graph';
+import { float, type Value } from '../graph/graph';
 import type {
   AttentionCall,
   EmbeddingModule,
@@ -246,10 +246,4 @@ export class ForwardPass implements Forward {
     invariant(module, `${path} is a module of ${this.model.modelType}`);
     return module;
   }
-}
-
-/** Those names that are inputs of the finished graph: joined products take other tensors than they did apart. */
-export function inputsOf(graph: Graph, names: readonly string[]): string[] {
-  const inputs = new Set(graph.inputs.map(({ name }) => name));
-  return names.filter((name) => inputs.has(name));
 }

@@ -8,25 +8,18 @@ import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
 import { finish } from '../graph/passes/finish';
 import { type Joining, joinProducts } from '../graph/passes/join';
-import type { Precision } from '../graph/precision';
 import { verifyInPlace } from '../graph/verify';
 import type { Model } from '../models/architecture';
 import type { AttentionBuilder } from '../models/attention';
-import { fullAttention } from '../models/attentions';
+import { type BatchGraphOptions, batchForward, batchInputs, inputsOf } from './batchForward';
 import { dropoutPoolLength, PooledDropout } from './dropout';
-import { type ExtraLoss, ForwardPass, inputsOf, type PackedWeights } from './forward';
+import type { ExtraLoss } from './forward';
 import { chunkedLoss } from './loss';
 import { type Slab, slabGradients, slabViews } from './slabs';
 
-export interface GradientGraphOptions {
-  model: Model;
+export interface GradientGraphOptions extends BatchGraphOptions {
   plan: AdapterPlan;
   slabs: readonly Slab[];
-  /** Batch rows B and positions S; N = B·S. */
-  rows: number;
-  length: number;
-  /** Whether rows hold several examples that must not see each other. */
-  packing: boolean;
   /** Whether gradients add up over several micro-batches. */
   accumulate: boolean;
   checkpointing: Checkpointing;
@@ -34,10 +27,6 @@ export interface GradientGraphOptions {
   dropoutPool: number;
   /** Default: every earlier token. */
   attention?: AttentionBuilder;
-  /** Default: fp32. */
-  precision?: Precision;
-  /** Base weights in four bits. Default: none. */
-  packed?: PackedWeights;
   /** Products that are joined. Default: none. */
   joining?: Joining | undefined;
 }
@@ -57,41 +46,20 @@ export interface GradientProgram {
 
 export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   const b = new GraphBuilder(`gradient ${o.rows}x${o.length}`);
-  const ids = b.input('ids', 'int64', [o.rows, o.length]);
-  const positions = b.input('positions', 'int64', [o.rows, o.length]);
-  const segments = o.packing ? b.input('segments', 'int64', [o.rows, o.length]) : undefined;
-  const tokens = o.rows * o.length;
-  const targets = b.input('targets', 'int64', [tokens]);
-  const weights = b.input('weights', 'float32', [tokens]);
+  const inputs = batchInputs(b, o);
+  const targets = b.input('targets', 'int64', [inputs.tokens]);
+  const weights = b.input('weights', 'float32', [inputs.tokens]);
   const trained = slabViews(b, o.slabs);
   const probability = o.plan.settings.lora_dropout;
   const dropout = o.dropoutPool > 0 ? new PooledDropout(b, probability, o.dropoutPool) : undefined;
   const losses: ExtraLoss[] = [];
-  const { rows, length } = o;
-  const attention = (o.attention ?? fullAttention)(b, { rows, length, ...(segments ? { segments } : {}) });
-  const f = new ForwardPass(
-    b,
-    o.model,
-    o.rows,
-    o.length,
-    positions,
-    (forward, call) => attention.apply(forward, call),
-    {
-      plan: o.plan,
-      trained,
-      training: true,
-      dropout,
-      losses,
-    },
-    o.packed,
-  );
-
-  const hidden = o.model.forward(f, b.reshape(ids, [tokens]));
+  const adapters = { plan: o.plan, trained, training: true, dropout, losses };
+  const { forward, hidden } = batchForward(b, o, inputs, adapters, o.attention);
   const task = chunkedLoss(b, {
     hidden,
     targets,
     weights,
-    head: (x) => f.linear(o.model.head.path, x),
+    head: (x) => forward.linear(o.model.head.path, x),
     headTrains: headTrains(o.plan, o.model),
   });
   // An extra loss counts once per step, so that each of its micro-batches has a share.
@@ -124,7 +92,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   }
 
   const joined = joinProducts(b.finish(outputs), o.joining);
-  const graph = finish(joined.graph, o.precision, [...f.storedInputs, ...joined.inputs]);
+  const graph = finish(joined.graph, o.precision, [...forward.storedInputs, ...joined.inputs]);
   if (o.accumulate) {
     verifyInPlace(
       graph,
@@ -133,7 +101,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   }
   return {
     graph,
-    baseInputs: inputsOf(graph, [...f.baseInputs, ...joined.inputs]),
+    baseInputs: inputsOf(graph, [...forward.baseInputs, ...joined.inputs]),
     dropoutMasks: dropout?.lengths ?? [],
     extraLosses: losses.map(({ name, coefficient }) => ({ name, coefficient })),
   };

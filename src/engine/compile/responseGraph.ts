@@ -5,23 +5,12 @@ import { invariant } from '../errors';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
 import { finish } from '../graph/passes/finish';
-import type { Precision } from '../graph/precision';
-import type { Model } from '../models/architecture';
-import { TrainingAttention } from '../models/attention';
-import { ForwardPass, type PackedWeights } from './forward';
+import { type BatchGraphOptions, batchForward, batchInputs, inputsOf } from './batchForward';
 import { type Slab, slabViews } from './slabs';
 
-export interface ResponseGraphOptions {
-  model: Model;
+export interface ResponseGraphOptions extends BatchGraphOptions {
   plan: AdapterPlan;
   slabs: readonly Slab[];
-  rows: number;
-  length: number;
-  packing: boolean;
-  /** Default: fp32. */
-  precision?: Precision;
-  /** Base weights in four bits. Default: none. */
-  packed?: PackedWeights;
 }
 
 /** Inputs as in evaluationGraph without targets. Outputs [rows·length], one for each module: `paths`. */
@@ -34,11 +23,6 @@ export function responseGraph(o: ResponseGraphOptions): {
   const { variant } = o.plan;
   invariant(variant.traits.additive, `${variant.id} adds to the base`);
   const b = new GraphBuilder(`response ${o.rows}x${o.length}`);
-  const tokens = o.rows * o.length;
-  const ids = b.input('ids', 'int64', [o.rows, o.length]);
-  const positions = b.input('positions', 'int64', [o.rows, o.length]);
-  const segments = o.packing ? b.input('segments', 'int64', [o.rows, o.length]) : undefined;
-  const attention = new TrainingAttention(b, o.rows, o.length, segments);
   const sizes = new Map<string, Value>();
   const plan: AdapterPlan = {
     ...o.plan,
@@ -53,25 +37,16 @@ export function responseGraph(o: ResponseGraphOptions): {
       },
     },
   };
-  const f = new ForwardPass(
-    b,
-    o.model,
-    o.rows,
-    o.length,
-    positions,
-    (forward, call) => attention.apply(forward, call),
-    { plan, trained: slabViews(b, o.slabs), training: false },
-    o.packed,
-  );
-  const hidden = o.model.forward(f, b.reshape(ids, [tokens]));
-  if (plan.sites.has(o.model.head.path)) f.linear(o.model.head.path, hidden);
+  const inputs = batchInputs(b, o);
+  const adapters = { plan, trained: slabViews(b, o.slabs), training: false };
+  const { forward, hidden } = batchForward(b, o, inputs, adapters);
+  if (plan.sites.has(o.model.head.path)) forward.linear(o.model.head.path, hidden);
   const outputs = [...sizes].map(([path, value], i) => ({ name: `response.${i}`, value, path }));
   const finished = b.finish(outputs.map(({ name, value }) => ({ name, value })));
-  const graph = finish(finished, o.precision, f.storedInputs);
-  const used = new Set(graph.inputs.map(({ name }) => name));
+  const graph = finish(finished, o.precision, forward.storedInputs);
   return {
     graph,
-    baseInputs: f.baseInputs.filter((name) => used.has(name)),
+    baseInputs: inputsOf(graph, forward.baseInputs),
     paths: new Map(outputs.map(({ name, path }) => [name, path])),
   };
 }

@@ -2,7 +2,7 @@
 // whole tensors that stand in for base parameters. What comes in are adapters; it knows no runtime.
 import type { LoadedAdapter } from '../adapters/loaded';
 import { type AdapterPlan, tensorsOfSite } from '../adapters/plan';
-import type { AdapterSettings } from '../adapters/settings';
+import { noSettings } from '../adapters/settings';
 import { hasLoraForm, type LoraForm, type Site, type Variant } from '../adapters/variant';
 import { AdapterError, invariant, raiseProblems } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
@@ -269,7 +269,7 @@ export function slotPlan(layout: SlotLayout): {
 } {
   const plan: AdapterPlan = {
     variant: slotVariant(layout),
-    settings: slotSettings,
+    settings: noSettings('slots'),
     sites: new Map([...layout.sites].map(([path, { site }]) => [path, site])),
     tensors: [],
     replaced: new Map([...layout.replaced.keys()].map((name) => [name, replacedInput(name)])),
@@ -323,22 +323,3 @@ function slotVariant(layout: SlotLayout): Variant {
 }
 
 const isEmbedding = (site: Site): boolean => site.module.kind === 'embedding';
-
-/** Slots have no settings of their own; a plan carries some all the same. */
-const slotSettings: AdapterSettings = {
-  adapter: 'slots',
-  init_lora_weights: true,
-  r: 0,
-  lora_alpha: 0,
-  lora_dropout: 0,
-  use_rslora: false,
-  bias: 'none',
-  target_modules: [],
-  exclude_modules: null,
-  rank_pattern: {},
-  alpha_pattern: {},
-  layers_to_transform: null,
-  layers_pattern: null,
-  modules_to_save: [],
-  settings: {},
-};

@@ -114,7 +114,7 @@ export function packedProduct(
 ): readonly Value[] | undefined {
   const [x, weight, c] = inputs;
   const source = weight?.producer;
-  if (!x || x.dtype !== 'float32' || source?.op !== 'DequantizeWeight') return undefined;
+  if (x?.dtype !== 'float32' || source?.op !== 'DequantizeWeight') return undefined;
   const form = source.attributes as unknown as PackedAttributes;
   const kernel = packedKernels[device];
   const { transA, transB, alpha } = attributes as {
