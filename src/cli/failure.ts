@@ -1,6 +1,6 @@
 // A failure → its report on standard error and the exit code: 2 for what the user can mend, 1 for a fault of ours.
 
-import { UserError } from '../engine/errors';
+import { reportOf, UserError } from '../engine/errors';
 import type { ErrorReport } from '../protocol/errors';
 import { TrainerFault } from '../trainer/client';
 import { printable, type Terminal } from './terminal';
@@ -34,12 +34,6 @@ export function reportFailure(cause: unknown, terminal: Terminal): number {
 function classify(cause: unknown): { report: ErrorReport; code: number } {
   if (cause instanceof UserError) return { report: cause.toReport(), code: exitCodes.mistake };
   if (cause instanceof TrainerFault) return { report: cause.report, code: exitCodes.fault };
-  const error = cause instanceof Error ? cause : new Error(String(cause));
-  const report: ErrorReport = {
-    code: 'internal-error',
-    message: error.message,
-    remedy: 'Please report this with the text above and the command.',
-    facts: { stack: error.stack ?? null },
-  };
+  const report = reportOf(cause, 'Please report this with the text above and the command.');
   return { report, code: exitCodes.fault };
 }

@@ -58,6 +58,21 @@ export class SessionError extends UserError {}
 /** A run: non-finite loss, disk, resume. */
 export class RunError extends UserError {}
 
+/** The report of any failure; what is no UserError is our fault, and `remedy` says with what it can be reported. */
+export function reportOf(
+  cause: unknown,
+  remedy = 'Please report this with its recipe or file.',
+): ErrorReport {
+  if (cause instanceof UserError) return cause.toReport();
+  const error = cause instanceof Error ? cause : new Error(String(cause));
+  return {
+    code: 'internal-error',
+    message: error.message,
+    remedy,
+    facts: { stack: error.stack ?? null },
+  };
+}
+
 /** Raises the one problem as itself, or several as a list under a common heading. */
 export function raiseProblems(
   ErrorClass: new (options: UserErrorOptions) => UserError,

@@ -1,23 +1,16 @@
 // Failures → what a person reads: the log gets everything, a notification says what happened and offers the remedy.
 import * as vscode from 'vscode';
-import { UserError } from '../engine/errors';
+import { reportOf as anyReport } from '../engine/errors';
 import type { ErrorReport } from '../protocol/errors';
 import { TrainerFault } from '../trainer/client';
 
 /** The report of any failure; what is no UserError is our fault. */
 export function reportOf(cause: unknown): ErrorReport {
-  if (cause instanceof UserError) return cause.toReport();
   if (cause instanceof TrainerFault) return cause.report;
   // A UserError of the engine's own bundle is of another class with the same shape.
   if (cause instanceof Error && 'toReport' in cause && typeof cause.toReport === 'function')
     return cause.toReport() as ErrorReport;
-  const error = cause instanceof Error ? cause : new Error(String(cause));
-  return {
-    code: 'internal-error',
-    message: error.message,
-    remedy: vscode.l10n.t('Please report this with the log.'),
-    facts: { stack: error.stack ?? null },
-  };
+  return anyReport(cause, vscode.l10n.t('Please report this with the log.'));
 }
 
 /** The whole report as text for the log. */

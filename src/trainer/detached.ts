@@ -2,12 +2,12 @@
 // it ended. It lives on when the window that started it closes.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { reportOf } from '../engine/errors';
 import { EventLog } from '../engine/run/eventLog';
 import { RunLock } from '../engine/run/runLock';
 import { type JobEvent, type JobRequest, jobFiles } from '../protocol/job';
 import type { EngineApi, TrainerEvent } from '../protocol/trainer';
 import { busyText, tryDeviceLock } from './deviceLock';
-import { reportOf } from './failure';
 import { Requests } from './requests';
 import { settled } from './settle';
 

@@ -3,6 +3,7 @@
 // this process and nothing else.
 
 import * as engine from '../engine/api';
+import { reportOf } from '../engine/errors';
 import type { RunLock } from '../engine/run/runLock';
 import type {
   ChildMessage,
@@ -14,7 +15,6 @@ import type {
 } from '../protocol/trainer';
 import { runJob } from './detached';
 import { takeDevice } from './deviceLock';
-import { reportOf } from './failure';
 import { Requests } from './requests';
 import { settled } from './settle';
 

@@ -1,17 +1,17 @@
 // The head of a run's page: its name and state, what can be done about it, how far it is, and why it ended where it failed.
-import type { RunPageState, RunRemedy, RunView } from '../../src/protocol/panels/run';
+import type { RunRemedy, RunState, RunView } from '../../src/protocol/panels/run';
 import { action, button, type Child, el, fill, type IconName, icon } from '../shared/dom';
 import { clockSeconds, count, durationText, integer, loss as lossText } from '../shared/format';
 import { Slot } from '../shared/slot';
 
-export function isLive(state: RunPageState): boolean {
+export function isLive(state: RunState): boolean {
   return state !== 'finished' && state !== 'stopped' && state !== 'failed';
 }
 
 /** A trainer that says nothing for so long may be in trouble. */
 const silentMs = 45_000;
 
-const marks: Record<RunPageState, [IconName, string]> = {
+const marks: Record<RunState, [IconName, string]> = {
   waiting: ['watch', ''],
   starting: ['sync', 'spin'],
   running: ['sync', 'spin'],

@@ -10,7 +10,7 @@ import type { AdapterSettings } from '../adapters/settings';
 import { catalogue } from '../catalogue';
 import { baseTensors } from '../checkpoint/baseTensors';
 import { type Batch, planBatches } from '../data';
-import { SessionError, UserError } from '../errors';
+import { reportOf, SessionError, type UserError } from '../errors';
 
 import { baseQuantization } from '../execution/baseQuantization';
 import { BaseWeights } from '../execution/baseWeights';
@@ -568,12 +568,8 @@ class Run {
   }
 
   #recordFailure(error: unknown): void {
-    const report =
-      error instanceof UserError
-        ? error.toReport()
-        : { code: 'internal-error', message: String(error), remedy: 'Please report this.' };
     try {
-      this.#recorder.emit({ type: 'failed', step: this.#progress.step, error: report });
+      this.#recorder.emit({ type: 'failed', step: this.#progress.step, error: reportOf(error) });
     } catch {
       // The disk may be what failed; the error itself reaches the caller.
     }

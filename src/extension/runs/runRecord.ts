@@ -1,17 +1,8 @@
 // What is known of one run, folded from its events: what the trees, the status bar and the panels show. Pure.
 import type { ErrorReport } from '../../protocol/errors';
 import type { JobEvent } from '../../protocol/job';
+import type { RunState } from '../../protocol/panels/run';
 import type { PlanFacts, TrainResult } from '../../protocol/run';
-
-export type RunState =
-  | 'waiting'
-  | 'starting'
-  | 'running'
-  | 'paused'
-  | 'stopping'
-  | 'finished'
-  | 'stopped'
-  | 'failed';
 
 export interface RunRecord {
   /** The run's folder, or `job:<id>` while it has none. */

@@ -1,6 +1,7 @@
 // The tree of runs: state, step and loss of each, its checkpoints below it.
 import * as vscode from 'vscode';
-import type { RunRecord, RunState } from '../runs/runRecord';
+import type { RunState } from '../../protocol/panels/run';
+import type { RunRecord } from '../runs/runRecord';
 import type { RunStore } from '../runs/runStore';
 import { formatLoss, progressText, runTooltip, shortState } from '../words';
 

@@ -4,16 +4,8 @@ import type { PreparedData } from '../../engine/data';
 import type { DatasetFacts, Fix, FormProblem } from '../../protocol/panels/configure';
 import type { Recipe } from '../../protocol/recipe';
 
-export interface DataAnswer {
-  rows: number;
-  examples: number;
-  evalExamples: number;
-  tokens: number;
-  trainedTokens: number;
-  medianTokens: number;
-  longestTokens: number;
-  shape: string;
-  columns: string;
+/** The form's facts without what the settings add, and what its problems are made of. */
+export interface DataAnswer extends Omit<DatasetFacts, 'steps' | 'stepsPerEpoch' | 'problems'> {
   truncatedRows: number;
   rowsWithoutEnd: number;
   droppedRows: number;

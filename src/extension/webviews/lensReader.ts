@@ -20,7 +20,7 @@ import { readers } from '../../engine/data/readers/open';
 import type { SourceRow, TextPiece } from '../../engine/data/readers/row';
 import { RowProblem } from '../../engine/data/rowProblem';
 import { Windows } from '../../engine/data/truncation';
-import { DataError, UserError } from '../../engine/errors';
+import { DataError, reportOf, UserError } from '../../engine/errors';
 import { modelFromConfig } from '../../engine/models/registry';
 import type { ErrorReport } from '../../protocol/errors';
 import type { LensProgress, LensRow, LensSettings } from '../../protocol/panels/lens';
@@ -386,15 +386,4 @@ function problemOf(cause: unknown): { message: string; remedy: string; code: str
   if (cause instanceof RowProblem || cause instanceof UserError)
     return { message: cause.message, remedy: cause.remedy, code: cause.code };
   throw cause;
-}
-
-export function reportOf(cause: unknown): ErrorReport {
-  if (cause instanceof UserError) return cause.toReport();
-  const error = cause instanceof Error ? cause : new Error(String(cause));
-  return {
-    code: 'internal-error',
-    message: error.message,
-    remedy: 'Please report this.',
-    facts: { stack: error.stack ?? null },
-  };
 }

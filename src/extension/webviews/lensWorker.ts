@@ -1,6 +1,7 @@
 // The thread in which a dataset is read: requests with an id in, answers and news out.
 import { parentPort, workerData } from 'node:worker_threads';
-import { LensReader, type LensTask, reportOf } from './lensReader';
+import { reportOf } from '../../engine/errors';
+import { LensReader, type LensTask } from './lensReader';
 
 export type ReaderRequest =
   | { id: number; method: 'rows'; from: number; count: number }

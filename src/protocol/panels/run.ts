@@ -26,7 +26,7 @@ export interface LogPart {
   pieces: readonly { steps: StepColumns; event: OtherEvent | null }[];
 }
 
-export type RunPageState =
+export type RunState =
   | 'waiting'
   | 'starting'
   | 'running'
@@ -49,7 +49,7 @@ export interface RunView {
   name: string;
   /** Absolute; null while it has none. */
   folder: string | null;
-  state: RunPageState;
+  state: RunState;
   phase: string | null;
   pid: number | null;
   plan: PlanFacts | null;
