@@ -2,7 +2,7 @@
 // weights of a 7B model's shape. Every row is a process of its own. Writes the section "Factorisations" of bench/RESULTS.md.
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { build } from 'esbuild';
+import { bundleBench } from '../scripts/bundle.mjs';
 import { install, root } from '../scripts/setup.mjs';
 
 install();
@@ -27,17 +27,7 @@ const nameOf = ({ method, rows, columns, rank, spectrum }) =>
   `${method.replace(' ', '-')}-${rows}x${columns}-${rank}-${spectrum}`;
 const fileOf = (one) => `${root}build/bench/factorisation-${nameOf(one)}.json`;
 
-await build({
-  absWorkingDir: root,
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  logLevel: 'warning',
-  external: ['koffi', 'onnxruntime-node'],
-  entryPoints: ['bench/factorisations.ts'],
-  outdir: 'build/bench',
-});
+await bundleBench(['bench/factorisations.ts']);
 for (const one of all.filter((one) => nameOf(one).includes(process.argv[2] ?? ''))) {
   const args = ['build/bench/factorisations.js', JSON.stringify(one), threads];
   const result = spawnSync('node', args, { cwd: root, encoding: 'utf8' });

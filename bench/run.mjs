@@ -4,7 +4,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
-import { build } from 'esbuild';
+import { bundleBench } from '../scripts/bundle.mjs';
 import { install, root } from '../scripts/setup.mjs';
 
 install();
@@ -23,17 +23,7 @@ const nameOf = ({ model, batch, length }) => `${model}-${batch}x${length}`;
 // A name filter measures some cases; the table then shows what earlier calls measured of the others.
 const cases = all.filter((one) => !process.argv[2] || nameOf(one).includes(process.argv[2]));
 
-await build({
-  absWorkingDir: root,
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  logLevel: 'warning',
-  external: ['koffi', 'onnxruntime-node'],
-  entryPoints: ['bench/ours.ts', 'bench/products.ts', 'bench/profile.ts'],
-  outdir: 'build/bench',
-});
+await bundleBench(['bench/ours.ts', 'bench/products.ts', 'bench/profile.ts']);
 
 function measure(program, args) {
   const result = spawnSync(program, args, { cwd: root, encoding: 'utf8', maxBuffer: 1 << 26 });

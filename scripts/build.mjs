@@ -2,19 +2,11 @@
 // Native packages stay outside the bundles.
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
+import { nodeBundle } from './bundle.mjs';
 import { globSync } from './glob.mjs';
 import { root } from './setup.mjs';
 
-const common = {
-  absWorkingDir: root,
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  sourcemap: true,
-  logLevel: 'warning',
-  external: ['koffi', 'onnxruntime-node', 'vscode'],
-};
+const common = { ...nodeBundle, sourcemap: true };
 
 /** The engine's parts are a file of their own that the extension loads when it first needs them. */
 const engineApart = {

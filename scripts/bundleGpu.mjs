@@ -22,7 +22,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundleBench } from './bundle.mjs';
 import { copyNatives } from './natives.mjs';
 import { install, root, run } from './setup.mjs';
 
@@ -48,19 +48,11 @@ rmSync(work, { recursive: true, force: true });
 mkdirSync(stage, { recursive: true });
 
 run('node', ['scripts/build.mjs', '--tests']);
-await build({
-  absWorkingDir: root,
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  logLevel: 'warning',
-  external: ['koffi', 'onnxruntime-node'],
-  entryPoints: readdirSync(join(root, 'bench'))
+await bundleBench(
+  readdirSync(join(root, 'bench'))
     .filter((name) => name.endsWith('.ts') && name !== 'workload.ts')
     .map((name) => `bench/${name}`),
-  outdir: 'build/bench',
-});
+);
 for (const path of [
   'dist/cli.js',
   'dist/trainer.js',

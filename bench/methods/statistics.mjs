@@ -46,3 +46,16 @@ export function atBest(settings, seeds, run, score) {
   const best = tried.reduce((a, b) => (score(b.run) < score(a.run) ? b : a));
   return { setting: best.setting, runs: [best.run, ...others.map((seed) => run(best.setting, seed))] };
 }
+
+/** Training losses by step for svgPlot: each series is the mean of runs' losses, smoothed over `window` steps. */
+export const lossPlot = (series, window = 10) => ({
+  x: 'step',
+  y: `training loss (mean of ${window} steps)`,
+  logY: true,
+  series: series.map(({ label, curve }) => ({
+    label,
+    points: smoothed(curve, window)
+      .map((loss, at) => [at + 1, loss])
+      .slice(window - 1),
+  })),
+});

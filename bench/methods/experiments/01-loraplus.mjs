@@ -1,6 +1,6 @@
 // LoRA+ against LoRA, each at its own best learning rate of the same grid.
 import { sample } from '../lab.mjs';
-import { atBest, clearlyBelow, mean, meanCurve, smoothed, spread, stepsTo } from '../statistics.mjs';
+import { atBest, clearlyBelow, lossPlot, mean, meanCurve, spread, stepsTo } from '../statistics.mjs';
 
 const rates = [1.5e-3, 5e-3, 1.5e-2];
 const ratio = 16;
@@ -52,17 +52,12 @@ export const experiment = {
         columns: ['arm', 'best rate of A', 'loss, last 10 steps', `steps to ${target.toFixed(3)}`],
         rows: [row('LoRA', lora), row(`LoRA+ ×${ratio}`, plus)],
       },
-      plot: {
-        x: 'step',
-        y: 'training loss (mean of 10 steps)',
-        logY: true,
-        series: [lora, plus].map(({ setting, runs }, i) => ({
+      plot: lossPlot(
+        [lora, plus].map(({ setting, runs }, i) => ({
           label: `${i ? 'LoRA+' : 'LoRA'} at ${setting}`,
-          points: smoothed(meanCurve(runs.map((run) => run.losses)), 10)
-            .map((loss, at) => [at + 1, loss])
-            .slice(9),
+          curve: meanCurve(runs.map((run) => run.losses)),
         })),
-      },
+      ),
       verdict: clearlyBelow(fast, slow) ? 'shows' : mean(fast) < mean(slow) ? 'partly' : 'not',
       headline: `${spread(fast, 0)} steps where LoRA takes ${spread(slow, 0)}`,
       reading: `At its best rate (${plus.setting}) LoRA+ reaches plain LoRA's final loss (rate ${lora.setting}) after ${spread(fast, 0)} steps; LoRA needs ${spread(slow, 0)}. ${steps} means not reached.`,

@@ -1,6 +1,6 @@
 // PiSSA, MiLoRA and OLoRA against LoRA: the loss of the first steps, the first gradients, and what is forgotten.
 import { sample } from '../lab.mjs';
-import { clearlyBelow, mean, meanCurve, smoothed, spread } from '../statistics.mjs';
+import { clearlyBelow, lossPlot, mean, meanCurve, spread } from '../statistics.mjs';
 
 const starts = { LoRA: true, PiSSA: 'pissa', MiLoRA: 'milora', OLoRA: 'olora' };
 const steps = 50;
@@ -56,17 +56,10 @@ export const experiment = {
           spread(arm.kept),
         ]),
       },
-      plot: {
-        x: 'step',
-        y: 'training loss (mean of 5 steps)',
-        logY: true,
-        series: arms.map((arm) => ({
-          label: arm.name,
-          points: smoothed(arm.curve, 5)
-            .map((loss, at) => [at + 1, loss])
-            .slice(4),
-        })),
-      },
+      plot: lossPlot(
+        arms.map((arm) => ({ label: arm.name, curve: arm.curve })),
+        5,
+      ),
       verdict: faster && gentler ? 'shows' : faster || gentler ? 'partly' : 'not',
       headline: `early loss ${spread(pissa.early)} against LoRA’s ${spread(lora.early)}`,
       reading: `Mean loss of the first ${steps} steps: PiSSA ${spread(pissa.early)}, LoRA ${spread(lora.early)}, and PiSSA's first gradient is ${(mean(pissa.gradient) / mean(lora.gradient)).toFixed(1)} times as large. On plain stories afterwards: MiLoRA ${spread(milora.kept)}, PiSSA ${spread(pissa.kept)}, LoRA ${spread(lora.kept)}. Learning speed and forgetting are not separate: what learns more of the new style in ${steps} steps also leaves the old one further.`,

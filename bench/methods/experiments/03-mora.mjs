@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sample } from '../lab.mjs';
-import { atBest, clearlyBelow, mean, meanCurve, smoothed, spread, stepsTo } from '../statistics.mjs';
+import { atBest, clearlyBelow, lossPlot, mean, meanCurve, spread, stepsTo } from '../statistics.mjs';
 
 const pairs = 48;
 const steps = 300;
@@ -81,17 +81,7 @@ export const experiment = {
           spread(arm.accuracy, 2),
         ]),
       },
-      plot: {
-        x: 'step',
-        y: 'training loss (mean of 10 steps)',
-        logY: true,
-        series: arms.map((arm) => ({
-          label: arm.name,
-          points: smoothed(arm.curve, 10)
-            .map((loss, at) => [at + 1, loss])
-            .slice(9),
-        })),
-      },
+      plot: lossPlot(arms.map((arm) => ({ label: arm.name, curve: arm.curve }))),
       verdict: clearlyBelow(best.reached, lora.reached)
         ? 'shows'
         : mean(best.last) < mean(lora.last)

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sample } from '../lab.mjs';
-import { atBest, clearlyBelow, mean, meanCurve, smoothed, spread } from '../statistics.mjs';
+import { atBest, clearlyBelow, lossPlot, mean, meanCurve, spread } from '../statistics.mjs';
 
 const budget = 2;
 const steps = 150;
@@ -67,17 +67,9 @@ export const experiment = {
         columns: ['layer', ...kinds],
         rows: layers.map((layer) => [layer, ...kinds.map((kind) => rankOf(layer, kind).toFixed(1))]),
       },
-      plot: {
-        x: 'step',
-        y: 'training loss (mean of 10 steps)',
-        logY: true,
-        series: [lora, ada].map((one) => ({
-          label: one.name,
-          points: smoothed(meanCurve(one.runs.map((run) => run.losses)), 10)
-            .map((loss, at) => [at + 1, loss])
-            .slice(9),
-        })),
-      },
+      plot: lossPlot(
+        [lora, ada].map((one) => ({ label: one.name, curve: meanCurve(one.runs.map((run) => run.losses)) })),
+      ),
       verdict: clearlyBelow(ada.held, lora.held)
         ? 'shows'
         : mean(ada.held) < mean(lora.held)

@@ -1,6 +1,6 @@
 // VeRA against LoRA: quality against the count of trained parameters.
 import { sample } from '../lab.mjs';
-import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
+import { lossPlot, mean, meanCurve, spread } from '../statistics.mjs';
 
 const steps = 100;
 const arms = [
@@ -45,17 +45,7 @@ export const experiment = {
         columns: ['arm', 'trained parameters', `held-out loss (${base.toFixed(3)} before)`],
         rows: done.map((arm) => [arm.name, arm.parameters.toLocaleString('en-US'), spread(arm.held)]),
       },
-      plot: {
-        x: 'step',
-        y: 'training loss (mean of 10 steps)',
-        logY: true,
-        series: done.map((arm) => ({
-          label: arm.name,
-          points: smoothed(arm.curve, 10)
-            .map((loss, at) => [at + 1, loss])
-            .slice(9),
-        })),
-      },
+      plot: lossPlot(done.map((arm) => ({ label: arm.name, curve: arm.curve }))),
       verdict: share > 0.97 ? 'shows' : share > 0.9 ? 'partly' : 'not',
       headline: `${(share * 100).toFixed(1)} % of LoRA’s gain with 1/${fewer.toFixed(0)} of its parameters`,
       reading: `VeRA at r 256 trains ${vera.parameters.toLocaleString('en-US')} numbers, LoRA at r 16 ${full.parameters.toLocaleString('en-US')}, LoRA at r 1 ${one.parameters.toLocaleString('en-US')}. Of the held-out loss that LoRA r 16 wins over the base VeRA wins ${(share * 100).toFixed(1)} %, LoRA r 1 ${(((base - mean(one.held)) / (base - mean(full.held))) * 100).toFixed(1)} %. "Shows" asks for 97 %.`,

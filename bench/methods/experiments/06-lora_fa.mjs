@@ -1,6 +1,6 @@
 // LoRA-FA against LoRA: activation memory as planned, and the loss.
 import { sample } from '../lab.mjs';
-import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
+import { lossPlot, mean, meanCurve, spread } from '../statistics.mjs';
 
 const steps = 100;
 const mib = (bytes) => Math.round(bytes / 2 ** 20).toLocaleString('en-US');
@@ -57,17 +57,7 @@ export const experiment = {
           spread(arm.held),
         ]),
       },
-      plot: {
-        x: 'step',
-        y: 'training loss (mean of 10 steps)',
-        logY: true,
-        series: done.map((arm) => ({
-          label: arm.adapter,
-          points: smoothed(arm.curve, 10)
-            .map((loss, at) => [at + 1, loss])
-            .slice(9),
-        })),
-      },
+      plot: lossPlot(done.map((arm) => ({ label: arm.adapter, curve: arm.curve }))),
       verdict: saved > 0.1 && near ? 'shows' : saved > 0.02 ? 'partly' : 'not',
       headline: `${(saved * 100).toFixed(0)} % of the activations saved (all kept)`,
       reading: `With all activations kept LoRA-FA plans ${mib(fa.all)} MiB where LoRA plans ${mib(lora.all)}. With selective checkpointing, the default, most of those inputs are computed again anyway: ${mib(fa.selective)} against ${mib(lora.selective)}. Held-out loss ${spread(fa.held)} against ${spread(lora.held)}. "Shows" asks for a tenth of the memory at a loss within 0.05.`,

@@ -1,6 +1,6 @@
 // QLoRA against LoRA on the unquantised base: the loss, and the memory that it is about.
 import { sample } from '../lab.mjs';
-import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
+import { lossPlot, mean, meanCurve, spread } from '../statistics.mjs';
 
 const steps = 100;
 const bases = {
@@ -46,17 +46,7 @@ export const experiment = {
         columns: ['base', 'base weights MiB', 'first loss', 'held-out loss'],
         rows: arms.map((arm) => [arm.name, mib(arm.weights), spread(arm.first), spread(arm.held)]),
       },
-      plot: {
-        x: 'step',
-        y: 'training loss (mean of 10 steps)',
-        logY: true,
-        series: arms.map((arm) => ({
-          label: arm.name,
-          points: smoothed(arm.curve, 10)
-            .map((loss, at) => [at + 1, loss])
-            .slice(9),
-        })),
-      },
+      plot: lossPlot(arms.map((arm) => ({ label: arm.name, curve: arm.curve }))),
       verdict: gap < 0.02 ? 'shows' : gap < 0.06 ? 'partly' : 'not',
       headline: `held-out loss ${spread(double.held)} against ${spread(plain.held)}`,
       reading: `The held-out loss is ${gap.toFixed(3)} above that over the fp32 base with double quantisation, ${(mean(single.held) - mean(plain.held)).toFixed(3)} without, ${(mean(fp4.held) - mean(plain.held)).toFixed(3)} with FP4. "Shows" asks for 0.02. In this model a tenth of the weights is the embedding, which stays as it is.`,

@@ -1,6 +1,6 @@
 // LoRA-drop against LoRA on all modules: quality with a part of the adapters.
 import { sample } from '../lab.mjs';
-import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
+import { lossPlot, mean, meanCurve, spread } from '../statistics.mjs';
 
 const steps = 100;
 const arms = [
@@ -59,17 +59,7 @@ export const experiment = {
           `${(gain(arm) * 100).toFixed(1)} %`,
         ]),
       },
-      plot: {
-        x: 'step',
-        y: 'training loss (mean of 10 steps)',
-        logY: true,
-        series: done.map((arm) => ({
-          label: arm.name,
-          points: smoothed(arm.curve, 10)
-            .map((loss, at) => [at + 1, loss])
-            .slice(9),
-        })),
-      },
+      plot: lossPlot(done.map((arm) => ({ label: arm.name, curve: arm.curve }))),
       verdict:
         gain(smallest) > 0.97 && kept(smallest) < 0.7 ? 'shows' : gain(smallest) > 0.9 ? 'partly' : 'not',
       headline: `${(gain(smallest) * 100).toFixed(1)} % of LoRA’s gain with ${(kept(smallest) * 100).toFixed(0)} % of its parameters`,

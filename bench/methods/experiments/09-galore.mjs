@@ -1,6 +1,6 @@
 // GaLore against full fine-tuning: the optimizer's memory and the loss.
 import { sample } from '../lab.mjs';
-import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
+import { lossPlot, mean, meanCurve, spread } from '../statistics.mjs';
 
 const steps = 100;
 const arms = [
@@ -62,17 +62,7 @@ export const experiment = {
         columns: ['arm', 'optimizer state MiB', 'held-out loss'],
         rows: done.map((arm) => [arm.name, (arm.optimizer / 2 ** 20).toFixed(2), spread(arm.held)]),
       },
-      plot: {
-        x: 'step',
-        y: 'training loss (mean of 10 steps)',
-        logY: true,
-        series: done.map((arm) => ({
-          label: arm.name,
-          points: smoothed(arm.curve, 10)
-            .map((loss, at) => [at + 1, loss])
-            .slice(9),
-        })),
-      },
+      plot: lossPlot(done.map((arm) => ({ label: arm.name, curve: arm.curve }))),
       verdict: saved(galore) > 0.4 && gap < 0.05 ? 'shows' : saved(galore) > 0.4 ? 'partly' : 'not',
       headline: `${(saved(galore) * 100).toFixed(0)} % less optimizer state (8-bit: ${(saved(eight) * 100).toFixed(0)} %), loss ${gap >= 0 ? '+' : ''}${gap.toFixed(3)}`,
       reading: `GaLore holds ${(saved(galore) * 100).toFixed(0)} % less state than AdamW, with 8-bit moments ${(saved(eight) * 100).toFixed(0)} % less; embeddings and norms keep full state. Held-out loss ${spread(galore.held)} and ${spread(eight.held)} against ${spread(full.held)}. "Shows" asks for 40 % at a loss within 0.05.`,

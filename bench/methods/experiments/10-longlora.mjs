@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sample } from '../lab.mjs';
-import { mean, meanCurve, smoothed, spread } from '../statistics.mjs';
+import { lossPlot, mean, meanCurve, spread } from '../statistics.mjs';
 
 const lengths = [1024, 2048, 4096];
 const steps = 40;
@@ -97,17 +97,10 @@ export const experiment = {
         columns: ['arm', 'training loss, last 10 steps'],
         rows: ablation.map((arm) => [arm.name, spread(arm.last)]),
       },
-      plot: {
-        x: 'step',
-        y: 'training loss (mean of 5 steps)',
-        logY: true,
-        series: ablation.map((arm) => ({
-          label: arm.name,
-          points: smoothed(arm.curve, 5)
-            .map((loss, at) => [at + 1, loss])
-            .slice(4),
-        })),
-      },
+      plot: lossPlot(
+        ablation.map((arm) => ({ label: arm.name, curve: arm.curve })),
+        5,
+      ),
       verdict: memory < 0.7 && time < 0.9 && closes ? 'shows' : memory < 0.9 || closes ? 'partly' : 'not',
       headline: `${longest.length} tokens: ${memory.toFixed(2)}× the memory, ${time.toFixed(2)}× the time`,
       reading: `At ${longest.length} tokens a step with shifted attention takes ${time.toFixed(2)} of the time and ${memory.toFixed(2)} of the activation memory. Training loss at ${context} tokens: ${spread(shiftedTrained.last)} with norms and embeddings, ${spread(shiftedPlain.last)} without; full attention without ${spread(fullPlain.last)}.`,
