@@ -26,6 +26,17 @@ export type ToPanel =
   | { kind: 'failure'; id: number; error: ErrorReport }
   | { kind: 'push'; type: string; content: unknown };
 
+/** What a page is given to speak the editor's language: as JSON in the element `textsElement`. */
+export interface PageTexts {
+  /** The editor's language, as a language tag: `en`, `pt-br`. */
+  language: string;
+  /** English text → its translation; empty where the editor speaks English. */
+  bundle: Readonly<Record<string, string>>;
+}
+
+/** Id of the page's element with its texts. */
+export const textsElement = 'texts';
+
 /** Requests that every panel may make. */
 export interface CommonRequests {
   /** Runs one of this extension's commands (`newFineTune`, …) with plain arguments. */
