@@ -2,6 +2,7 @@
 // element out; the numbers stand beside it as a table for those who want it.
 import { action, el } from '../shared/dom';
 import { integer } from '../shared/format';
+import { t } from '../shared/texts';
 
 export interface BarChart {
   /** One sentence that says what is to be seen. */
@@ -81,10 +82,10 @@ export function barChart(chart: BarChart): HTMLElement {
     ),
   );
   const toggle = action(
-    'Show as table',
+    t('Show as table'),
     () => {
       table.hidden = !table.hidden;
-      toggle.textContent = table.hidden ? 'Show as table' : 'Hide table';
+      toggle.textContent = table.hidden ? t('Show as table') : t('Hide table');
       toggle.setAttribute('aria-expanded', String(!table.hidden));
     },
     { class: 'plain link small bc-toggle', 'aria-expanded': 'false' },

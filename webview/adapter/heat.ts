@@ -1,6 +1,8 @@
 // The heat map: layers across, kinds of modules down, a number and a step of colour in each cell. One tab stop; arrows move,
 // Home and End go to the row's ends, and what has the focus is what is chosen.
 import { el, fill } from '../shared/dom';
+import { decimal } from '../shared/format';
+import { t } from '../shared/texts';
 import { type Cell, cellKey, type Grid, gridOf, stepOf, thresholds } from './grid';
 import type { AdapterModel, View } from './model';
 
@@ -54,7 +56,7 @@ export class Heat {
     const decimals = decimalsFor(Math.max(0, ...(known as number[])), view);
     // Below one the zero before the point is left out, for the cells are small.
     const shown = (value: number): string =>
-      decimals > 1 ? value.toFixed(decimals).replace(/^0\./, '.') : value.toFixed(decimals);
+      decimal(decimals > 1 ? value.toFixed(decimals).replace(/^0\./, '.') : value.toFixed(decimals));
     for (const [module, cell] of this.#cells) {
       const value = model.value(module, view);
       const { path } = model.head.modules[module]!;
@@ -71,11 +73,11 @@ export class Heat {
       if (cell.className !== state) cell.className = state;
       const said =
         value === undefined
-          ? 'not known yet'
+          ? t('not known yet')
           : value === null
-            ? 'no number'
+            ? t('no number')
             : value === 0
-              ? '0, never moved'
+              ? t('0, never moved')
               : `${text}${units[view]}`;
       cell.setAttribute('aria-label', `${path}: ${said}`);
       cell.title = `${path}: ${said}`;
@@ -89,9 +91,9 @@ export class Heat {
     const head = el(
       'tr',
       { role: 'row' },
-      el('th', { class: 'row quiet', scope: 'col' }, 'layer'),
+      el('th', { class: 'row quiet', scope: 'col' }, t('layer')),
       layers.map((layer) => el('th', { scope: 'col' }, layer)),
-      el('th', { class: 'm', scope: 'col' }, 'mean'),
+      el('th', { class: 'm', scope: 'col' }, t('mean')),
     );
     const body = rows.map((row, y) =>
       el(
@@ -105,7 +107,7 @@ export class Heat {
     const means = el(
       'tr',
       { class: 'means', role: 'row' },
-      el('th', { class: 'row quiet', scope: 'row' }, 'mean'),
+      el('th', { class: 'row quiet', scope: 'row' }, t('mean')),
       layers.map((layer) => this.#mean(`layer ${layer}`, '')),
       this.#mean('all', 'm'),
     );
@@ -127,7 +129,7 @@ export class Heat {
             {
               class: 'ad-heat',
               role: 'grid',
-              'aria-label': 'Modules by layer',
+              'aria-label': t('Modules by layer'),
               style: { 'min-width': width },
             },
             el('thead', {}, head),
@@ -140,7 +142,7 @@ export class Heat {
             {
               class: 'ad-heat ad-others',
               role: 'grid',
-              'aria-label': 'Modules outside the layers',
+              'aria-label': t('Modules outside the layers'),
               style: { width: '290px' },
             },
             el('tbody', {}, others),
@@ -228,7 +230,7 @@ export class Heat {
       return typeof value === 'number' ? [{ module, value }] : [];
     });
     if (values.length === 0) {
-      fill(this.note, 'Reading…');
+      fill(this.note, t('Reading…'));
       return;
     }
     const sorted = values.sort((a, b) => b.value - a.value);
@@ -241,8 +243,8 @@ export class Heat {
         'span',
         {},
         unmoved === values.length
-          ? 'No module moved.'
-          : `Most: ${say(sorted[0]!)}. Least: ${say(sorted.at(-1)!)}.`,
+          ? t('No module moved.')
+          : t('Most: {0}. Least: {1}.', say(sorted[0]!), say(sorted.at(-1)!)),
       ),
       cuts.length === 0
         ? null
@@ -260,5 +262,5 @@ export class Heat {
 /** `model.layers.13.mlp.down_proj` → `layer 13 down_proj`. */
 export function shortPath(path: string): string {
   const match = /\.(\d+)\.(?:.*\.)?([^.]+)$/.exec(path);
-  return match === null ? path : `layer ${match[1]} ${match[2]}`;
+  return match === null ? path : t('layer {0} {1}', match[1]!, match[2]!);
 }

@@ -57,6 +57,11 @@ export class AdapterModel {
     );
   }
 
+  /** The largest rank of a module; 1 where there is none. */
+  get rank(): number {
+    return Math.max(1, ...this.head.modules.map(({ rank }) => rank));
+  }
+
   get unmoved(): number[] {
     return [...this.modules.values()].filter(({ norm }) => norm === 0).map(({ index }) => index);
   }

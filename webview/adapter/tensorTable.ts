@@ -1,12 +1,13 @@
 // The list of tensors with a filter. Only the rows in sight are elements, however many there are.
-import { el, fill, icon } from '../shared/dom';
-import { integer, plural } from '../shared/format';
+import { el, fill, icon, prose } from '../shared/dom';
+import { decimal, fixed, integer } from '../shared/format';
+import { plural, t } from '../shared/texts';
 import type { AdapterModel } from './model';
 
 const rowHeight = 22;
 /** Rows above and below the visible ones. */
 const spare = 12;
-const columns = ['Name', 'Shape', 'Type', 'Norm', 'Mean |w|', 'Max |w|'];
+const columns = [t('Name'), t('Shape'), t('Type'), t('Norm'), t('Mean |w|'), t('Max |w|')];
 
 export class TensorTable {
   readonly element: HTMLElement;
@@ -23,8 +24,8 @@ export class TensorTable {
     const names = model.head.tensors.map(({ name }) => name);
     this.#prefix = commonPrefix(names);
     this.#field = el('vscode-text-field', {
-      placeholder: 'Filter',
-      'aria-label': 'Filter tensors by name, shape or type',
+      placeholder: t('Filter'),
+      'aria-label': t('Filter tensors by name, shape or type'),
       on: { input: () => this.#filter() },
     }) as HTMLElement & { value: string };
     const mark = icon('filter');
@@ -39,14 +40,14 @@ export class TensorTable {
         columns.map((name) => el('div', { role: 'columnheader' }, name)),
       ),
     );
-    this.#grid = el('div', { class: 'ad-grid', role: 'table', 'aria-label': 'Tensors' }, head, this.#rows);
+    this.#grid = el('div', { class: 'ad-grid', role: 'table', 'aria-label': t('Tensors') }, head, this.#rows);
     this.#list = el(
       'div',
       {
         class: 'ad-list',
         tabindex: '0',
         role: 'region',
-        'aria-label': 'Tensors',
+        'aria-label': t('Tensors'),
         on: { scroll: () => this.refresh() },
       },
       this.#grid,
@@ -54,7 +55,7 @@ export class TensorTable {
     this.element = el(
       'section',
       { class: 'ad-tensors' },
-      el('div', { class: 'bar' }, el('h2', {}, 'Tensors ', this.#aside), this.#field),
+      el('div', { class: 'bar' }, el('h2', {}, t('Tensors'), ' ', this.#aside), this.#field),
       this.#list,
     );
     this.#filter();
@@ -87,8 +88,8 @@ export class TensorTable {
     const all = this.#matches.length === tensors.length;
     fill(
       this.#aside,
-      all ? integer(tensors.length) : `${integer(this.#matches.length)} of ${integer(tensors.length)}`,
-      this.#prefix === '' ? null : [', names start with ', el('code', {}, this.#prefix)],
+      all ? integer(tensors.length) : t('{0} of {1}', integer(this.#matches.length), integer(tensors.length)),
+      this.#prefix === '' ? null : [', ', prose(t('names start with `{0}`', this.#prefix))],
     );
     this.#grid.setAttribute('aria-rowcount', String(this.#matches.length + 1));
     this.#rows.style.height = `${this.#matches.length * rowHeight}px`;
@@ -106,7 +107,7 @@ export class TensorTable {
         ? el(
             'div',
             { class: 'ad-row', role: 'row' },
-            el('div', { role: 'cell', class: 'muted' }, 'No tensor has this in its name.'),
+            el('div', { role: 'cell', class: 'muted' }, t('No tensor has this in its name.')),
           )
         : this.#matches.slice(first, last).map((index, i) => this.#row(index, first + i)),
     );
@@ -131,28 +132,32 @@ export class TensorTable {
         style: { top: `${place * rowHeight}px` },
       },
       el('div', { class: 'mono', role: 'cell', title: name }, before, el('b', {}, bold), after),
-      el('div', { class: 'mono', role: 'cell' }, shape.length === 0 ? 'scalar' : shape.join(' × ')),
+      el('div', { class: 'mono', role: 'cell' }, shape.length === 0 ? t('scalar') : shape.join(' × ')),
       el('div', { role: 'cell' }, dtype),
       broken
         ? el(
             'div',
-            { class: 'err', role: 'cell', title: `${plural(values!.notFinite, 'value')} not finite` },
-            'not finite',
+            {
+              class: 'err',
+              role: 'cell',
+              title: plural(values!.notFinite, '1 value not finite', '{0} values not finite'),
+            },
+            t('not finite'),
           )
         : el(
             'div',
             { role: 'cell' },
-            number(values?.norm, (v) => (v >= 1e4 ? v.toExponential(2) : v.toFixed(3))),
+            number(values?.norm, (v) => (v >= 1e4 ? decimal(v.toExponential(2)) : fixed(v, 3))),
           ),
       el(
         'div',
         { role: 'cell' },
-        number(values?.mean, (v) => v.toExponential(1)),
+        number(values?.mean, (v) => decimal(v.toExponential(1))),
       ),
       el(
         'div',
         { role: 'cell' },
-        number(values?.largest, (v) => v.toExponential(1)),
+        number(values?.largest, (v) => decimal(v.toExponential(1))),
       ),
     );
   }

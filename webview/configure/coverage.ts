@@ -2,7 +2,8 @@
 // a module in or takes it out, on a header all of its row or layer.
 import type { Coverage } from '../../src/protocol/panels/configure';
 import { el, fill, icon } from '../shared/dom';
-import { integer, plural } from '../shared/format';
+import { fixed, integer } from '../shared/format';
+import { plural, t } from '../shared/texts';
 
 export type Toggle = (target: { row: string | null; layer: number | null; on: boolean }) => void;
 
@@ -52,7 +53,7 @@ export class CoverageMap {
         {
           class: `cf-map${layers > 32 ? ' dense' : ''}`,
           role: 'grid',
-          'aria-label': 'Target modules by layer',
+          'aria-label': t('Target modules by layer'),
         },
         el(
           'thead',
@@ -60,7 +61,7 @@ export class CoverageMap {
           el(
             'tr',
             {},
-            el('th', { class: 'row quiet' }, 'layer'),
+            el('th', { class: 'row quiet' }, t('layer')),
             columns.map((layer) => {
               const all = rows.every((row) => row.ranks[layer] === null || row.ranks[layer]! > 0);
               return el(
@@ -68,15 +69,15 @@ export class CoverageMap {
                 { scope: 'col' },
                 button(
                   `-1,${layer}`,
-                  `All of layer ${layer}`,
+                  t('All of layer {0}', layer),
                   all,
                   'plain',
                   layer % step === 0 ? String(layer) : ' ',
                 ),
               );
             }),
-            el('th', { class: 's', scope: 'col' }, 'in → out'),
-            el('th', { class: 'n', scope: 'col' }, 'trainable'),
+            el('th', { class: 's', scope: 'col' }, t('in → out')),
+            el('th', { class: 'n', scope: 'col' }, t('trainable')),
           ),
         ),
         el(
@@ -92,12 +93,13 @@ export class CoverageMap {
               el(
                 'th',
                 { class: 'row', scope: 'row' },
-                button(`${i},-1`, `${row.name}, all layers`, all, 'plain', row.name),
+                button(`${i},-1`, t('{0}, all layers', row.name), all, 'plain', row.name),
               ),
               columns.map((layer) => {
                 const r = row.ranks[layer];
                 if (r === null || r === undefined) return el('td', { class: 'no' });
-                const label = `${row.name}, layer ${layer}${r > 0 ? `, r ${r}` : full ? ', trains' : ''}`;
+                const place = t('{0}, layer {1}', row.name, layer);
+                const label = r > 0 ? `${place}, r ${r}` : full ? `${place}, ${t('trains')}` : place;
                 const cell = button(
                   `${i},${layer}`,
                   label,
@@ -115,13 +117,17 @@ export class CoverageMap {
           el(
             'tr',
             {},
-            el('th', { class: 'row quiet', scope: 'row' }, 'embed, head'),
+            el('th', { class: 'row quiet', scope: 'row' }, t('embed, head')),
             el(
               'td',
               { class: full ? 'c' : 'no', colspan: layers },
-              full ? el('span', { class: 'said' }, 'trains') : null,
+              full ? el('span', { class: 'said' }, t('trains')) : null,
             ),
-            el('td', { class: 's' }, `${tied ? 'tied, ' : ''}${full ? 'train' : 'frozen'}`),
+            el(
+              'td',
+              { class: 's' },
+              [tied ? t('tied') : '', full ? t('train') : t('frozen')].filter(Boolean).join(', '),
+            ),
             el('td', {}),
           ),
         ),
@@ -132,8 +138,12 @@ export class CoverageMap {
 
   /** Says what is covered, for the heading. */
   static summary({ adapted, adaptable, trainableParameters, totalParameters, full }: Coverage): string {
-    const share = `${integer(trainableParameters)} trainable (${((100 * trainableParameters) / totalParameters).toFixed(2)} %)`;
-    return full ? `every weight, ${share}` : `${adapted} of ${plural(adaptable, 'linear')}, ${share}`;
+    const percent = fixed((100 * trainableParameters) / totalParameters, 2);
+    const share = t('{0} trainable ({1} %)', integer(trainableParameters), percent);
+    const covered = full
+      ? t('every weight')
+      : plural(adaptable, '{1} of 1 linear', '{1} of {0} linears', adapted);
+    return `${covered}, ${share}`;
   }
 
   #button(row: number, column: number): HTMLElement | null {
@@ -191,7 +201,9 @@ export function noMap(problem: string | null, hasModel: boolean): HTMLElement {
     ? el(
         'p',
         { class: 'muted' },
-        hasModel ? 'The modules are shown once the recipe is whole.' : 'Choose a model to see its modules.',
+        hasModel
+          ? t('The modules are shown once the recipe is whole.')
+          : t('Choose a model to see its modules.'),
       )
     : el('p', { class: 'lw-line' }, icon('error', 'err'), el('span', {}, problem));
 }

@@ -3,6 +3,7 @@
 import type { DeviceFacts, FormField } from '../../src/protocol/panels/configure';
 import { el } from '../shared/dom';
 import { dropdown } from '../shared/forms';
+import { t } from '../shared/texts';
 import { deviceOptions, deviceSentence } from './deviceText';
 
 export class DevicePicker {
@@ -13,7 +14,7 @@ export class DevicePicker {
   #devices: readonly DeviceFacts[] = [];
 
   constructor(choose: (value: string) => void) {
-    this.#list = dropdown('Device', choose, { id: 'f-device' });
+    this.#list = dropdown(t('Device'), choose, { id: 'f-device' });
   }
 
   get element(): HTMLElement {

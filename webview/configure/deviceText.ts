@@ -1,6 +1,7 @@
 // Devices → the list that a person chooses from, and a sentence on each. Pure.
 import type { DeviceFacts } from '../../src/protocol/panels/configure';
-import { bytesText } from '../shared/format';
+import { bytesText, fixed } from '../shared/format';
+import { t } from '../shared/texts';
 
 /** One entry of the list. */
 export interface DeviceOption {
@@ -22,7 +23,8 @@ export function deviceOptions(
     if (id !== 'cuda' || devices.length === 0) return [word];
     const listed = devices.map((device) => ({
       value: device.id,
-      text: device.freeBytes === null ? device.id : `${device.id}, ${gigabytes(device.freeBytes)} free`,
+      text:
+        device.freeBytes === null ? device.id : t('{0}, {1} free', device.id, gigabytes(device.freeBytes)),
       title: deviceSentence(device),
     }));
     return chosen === 'cuda' ? [word, ...listed] : listed;
@@ -31,14 +33,17 @@ export function deviceOptions(
 
 /** `NVIDIA H200: 61.2 GiB of 139.8 GiB free, 35 % busy`. */
 export function deviceSentence({ name, freeBytes, totalBytes, utilization, split }: DeviceFacts): string {
-  if (split) return `${name}: split into parts (MIG), free memory unknown`;
+  if (split) return `${name}: ${t('split into parts (MIG), free memory unknown')}`;
   const memory =
     freeBytes === null
-      ? 'free memory unknown'
-      : `${bytesText(freeBytes)}${totalBytes === null ? '' : ` of ${bytesText(totalBytes)}`} free`;
-  return `${name}: ${memory}${utilization === null ? '' : `, ${Math.round(100 * utilization)} % busy`}`;
+      ? t('free memory unknown')
+      : totalBytes === null
+        ? t('{0} free', bytesText(freeBytes))
+        : t('{0} of {1} free', bytesText(freeBytes), bytesText(totalBytes));
+  const busy = utilization === null ? '' : `, ${t('{0} % busy', Math.round(100 * utilization))}`;
+  return `${name}: ${memory}${busy}`;
 }
 
 function gigabytes(bytes: number): string {
-  return `${(bytes / gib).toFixed(bytes < 10 * gib ? 1 : 0)} GiB`;
+  return `${fixed(bytes / gib, bytes < 10 * gib ? 1 : 0)} GiB`;
 }

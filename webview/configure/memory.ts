@@ -9,27 +9,29 @@ import type {
   RecipeEdit,
 } from '../../src/protocol/panels/configure';
 import { action, button, type Child, el, fill, icon, prose, quantity } from '../shared/dom';
-import { bytes, bytesText, count, integer, plural } from '../shared/format';
+import { bytes, bytesText, count, fixed, integer } from '../shared/format';
+import { severityText } from '../shared/severity';
+import { plural, t } from '../shared/texts';
 
 const gib = 1024 ** 3;
 
 const parts: readonly { key: MemoryPart; label: string; note: string }[] = [
-  { key: 'weights', label: 'Weights', note: 'frozen base' },
-  { key: 'adapter', label: 'Adapter', note: '' },
-  { key: 'gradients', label: 'Gradients', note: 'fp32' },
-  { key: 'optimizer', label: 'Optimizer', note: 'its states, fp32' },
-  { key: 'activations', label: 'Activations', note: '' },
-  { key: 'saving', label: 'Checkpoint', note: 'copies while one is written' },
-  { key: 'workspace', label: 'Workspace', note: 'process, batches, arena' },
+  { key: 'weights', label: t('Weights'), note: t('frozen base') },
+  { key: 'adapter', label: t('Adapter'), note: '' },
+  { key: 'gradients', label: t('Gradients'), note: 'fp32' },
+  { key: 'optimizer', label: t('Optimizer'), note: t('its states, fp32') },
+  { key: 'activations', label: t('Activations'), note: '' },
+  { key: 'saving', label: t('Checkpoint'), note: t('copies while one is written') },
+  { key: 'workspace', label: t('Workspace'), note: t('process, batches, arena') },
 ];
 
 /** Words of the verdict. */
 export function verdictText({ totalBytes, availableBytes, device }: MemoryForecast): string {
-  if (availableBytes === null) return `Free memory of ${device} unknown`;
+  if (availableBytes === null) return t('Free memory of {0} unknown', device);
   const rest = availableBytes - totalBytes;
   const amount =
-    Math.abs(rest) >= gib / 20 ? `${(Math.abs(rest) / gib).toFixed(1)} GiB` : bytesText(Math.abs(rest));
-  return rest < 0 ? `Over by ${amount}` : `Fits, ${amount} to spare`;
+    Math.abs(rest) >= gib / 20 ? `${fixed(Math.abs(rest) / gib, 1)} GiB` : bytesText(Math.abs(rest));
+  return rest < 0 ? t('Over by {0}', amount) : t('Fits, {0} to spare', amount);
 }
 
 /** Whether it surely does not fit. */
@@ -60,9 +62,10 @@ export function drawMemory(
   const scale = Math.max(totalBytes, availableBytes ?? 0) * (over ? 1 : 1.04);
   const percent = (value: number): string => `${(100 * value) / scale}%`;
   const amounts = forecast.parts;
+  const needed = fixed(totalBytes / gib, 2);
   const value = (name: string): unknown => state.form.fields.find(({ field }) => field.key === name)?.value;
   const notes: Partial<Record<MemoryPart, string>> = {
-    adapter: `${count(forecast.trainableParameters)} parameters, fp32`,
+    adapter: t('{0} parameters, fp32', count(forecast.trainableParameters)),
     activations: `${value('per_device_train_batch_size')} × ${value('max_length')}, ${checkpointing(value('gradient_checkpointing'))}`,
   };
   fill(
@@ -74,8 +77,9 @@ export function drawMemory(
       el(
         'span',
         { class: 'num small' },
-        `${exact ? '' : '≈ '}${(totalBytes / gib).toFixed(2)}${availableBytes === null ? '' : ` needed, ${(availableBytes / gib).toFixed(2)}`}`,
-        el('span', { class: 'u' }, availableBytes === null ? 'GiB needed' : 'GiB free'),
+        exact ? '' : '≈ ',
+        availableBytes === null ? needed : t('{0} needed, {1}', needed, fixed(availableBytes / gib, 2)),
+        el('span', { class: 'u' }, availableBytes === null ? t('GiB needed') : t('GiB free')),
       ),
     ),
     el(
@@ -83,7 +87,10 @@ export function drawMemory(
       {
         class: 'lw-mem',
         role: 'img',
-        'aria-label': `Forecast ${bytesText(totalBytes)}${availableBytes === null ? '' : `, ${bytesText(availableBytes)} free`}`,
+        'aria-label':
+          availableBytes === null
+            ? t('Forecast {0}', bytesText(totalBytes))
+            : t('Forecast {0}, {1} free', bytesText(totalBytes), bytesText(availableBytes)),
       },
       parts.map(({ key, label }) =>
         amounts === null
@@ -110,7 +117,7 @@ export function drawMemory(
               el(
                 'span',
                 { class: availableBytes / scale > 0.85 ? 'atEnd' : '' },
-                `free ${(availableBytes / gib).toFixed(2)}`,
+                t('free {0}', fixed(availableBytes / gib, 2)),
               ),
             ),
           ],
@@ -118,7 +125,7 @@ export function drawMemory(
     el(
       'table',
       { class: 'lw-parts' },
-      el('caption', { class: 'said' }, 'Memory by part'),
+      el('caption', { class: 'said' }, t('Memory by part')),
       el(
         'tbody',
         {},
@@ -136,8 +143,8 @@ export function drawMemory(
         el(
           'tr',
           { class: 'sum' },
-          el('td', { colspan: 2 }, 'Peak'),
-          el('td', { class: 'nt' }, exact ? 'programs compiled and planned' : 'about, being planned'),
+          el('td', { colspan: 2 }, t('Peak')),
+          el('td', { class: 'nt' }, exact ? t('programs compiled and planned') : t('about, being planned')),
           el('td', { class: 'num' }, quantity(...bytes(totalBytes))),
         ),
       ),
@@ -148,10 +155,10 @@ export function drawMemory(
 
 function checkpointing(value: unknown): string {
   return value === 'full' || value === true
-    ? 'recomputed'
+    ? t('recomputed')
     : value === 'none' || value === false
-      ? 'all kept'
-      : 'partly recomputed';
+      ? t('all kept')
+      : t('partly recomputed');
 }
 
 function suggestions(forecast: MemoryForecast, apply: (edits: readonly RecipeEdit[]) => void): Child {
@@ -160,16 +167,16 @@ function suggestions(forecast: MemoryForecast, apply: (edits: readonly RecipeEdi
   const shown = (fitting.length > 0 ? fitting : (list ?? [])).slice(0, 3);
   const title =
     fitting.length > 0 || list === null
-      ? 'Smallest change that fits'
-      : 'No single change fits; these come closest';
+      ? t('Smallest change that fits')
+      : t('No single change fits; these come closest');
   return el(
     'div',
     { class: 'cf-suggest' },
     el('h3', {}, title),
     list === null
-      ? el('p', { class: 'small muted' }, 'Looking for it…')
+      ? el('p', { class: 'small muted' }, t('Looking for it…'))
       : shown.length === 0
-        ? el('p', { class: 'small muted' }, 'Choose a smaller model or another device.')
+        ? el('p', { class: 'small muted' }, t('Choose a smaller model or another device.'))
         : shown.map((one) => {
             const [amount, unit] = bytes(totalBytes - one.totalBytes);
             return el(
@@ -185,8 +192,12 @@ function suggestions(forecast: MemoryForecast, apply: (edits: readonly RecipeEdi
                 ]),
               ),
               el('span', { class: 'gain' }, quantity(`−${amount}`, unit)),
-              el('span', { class: 'note' }, one.sameResult ? 'same result, slower' : 'changes the result'),
-              el('span', { class: 'apply' }, 'Apply'),
+              el(
+                'span',
+                { class: 'note' },
+                one.sameResult ? t('same result, slower') : t('changes the result'),
+              ),
+              el('span', { class: 'apply' }, t('Apply')),
             );
           }),
   );
@@ -205,17 +216,18 @@ export function drawNeeds(
   const rows: [string, Child][] = [];
   if (data?.steps != null)
     rows.push([
-      'Steps',
+      t('Steps'),
       quantity(
         `${integer(data.steps)}${data.stepsPerEpoch === null ? '' : ','}`,
-        data.stepsPerEpoch === null ? '' : `an epoch has ${integer(data.stepsPerEpoch)}`,
+        data.stepsPerEpoch === null ? '' : t('an epoch has {0}', integer(data.stepsPerEpoch)),
       ),
     ]);
   if (data !== null && data.steps !== null && data.stepsPerEpoch !== null)
-    rows.push(['Tokens', quantity(count((data.tokens / data.stepsPerEpoch) * data.steps), 'in all')]);
+    rows.push([t('Tokens'), quantity(count((data.tokens / data.stepsPerEpoch) * data.steps), t('in all'))]);
   if (trainable > 0) {
     const [amount, unit] = bytes(4 * trainable * 3);
-    rows.push(['Disk', quantity(amount, `${unit} a checkpoint${kept === null ? '' : `, ${kept} kept`}`)]);
+    const each = t('{0} a checkpoint', unit);
+    rows.push([t('Disk'), quantity(amount, kept === null ? each : `${each}, ${t('{0} kept', kept)}`)]);
   }
   place.hidden = rows.length === 0;
   fill(
@@ -223,7 +235,7 @@ export function drawNeeds(
     el(
       'table',
       { class: 'lw-rows' },
-      el('caption', { class: 'said' }, 'What the run takes'),
+      el('caption', { class: 'said' }, t('What the run takes')),
       el(
         'tbody',
         {},
@@ -252,11 +264,12 @@ export function drawProblems(
     el(
       'h2',
       { id: 'h-problems' },
-      'Problems ',
+      t('Problems'),
+      ' ',
       problems.length === 0 ? null : el('vscode-badge', {}, String(problems.length)),
     ),
     problems.length === 0
-      ? el('p', { class: 'lw-line muted' }, icon('check', 'okc'), el('span', {}, 'None found.'))
+      ? el('p', { class: 'lw-line muted' }, icon('check', 'okc'), el('span', {}, t('None found.')))
       : el(
           'ul',
           { class: 'lw-problems', 'aria-labelledby': 'h-problems' },
@@ -264,7 +277,7 @@ export function drawProblems(
             el(
               'li',
               { class: problem.severity },
-              icon(problem.severity, '', problem.severity),
+              icon(problem.severity, '', severityText(problem.severity)),
               el(
                 'div',
                 {},
@@ -275,7 +288,7 @@ export function drawProblems(
                       {
                         type: 'button',
                         class: 'plain message',
-                        title: `Go to ${problem.key}`,
+                        title: t('Go to {0}', problem.key),
                         dataset: { at: `p${i}` },
                         on: { click: () => does.jump(problem) },
                       },
@@ -292,10 +305,10 @@ export function drawProblems(
                   ),
                   problem.dataset === undefined
                     ? null
-                    : action('Show rows', () => does.lens(), { dataset: { at: `p${i}l` } }),
+                    : action(t('Show rows'), () => does.lens(), { dataset: { at: `p${i}l` } }),
                   problem.line === null
                     ? null
-                    : action(`Line ${problem.line}`, () => does.text(problem.line!), {
+                    : action(t('Line {0}', problem.line), () => does.text(problem.line!), {
                         dataset: { at: `p${i}t` },
                       }),
                 ),
@@ -309,7 +322,7 @@ export function drawProblems(
 
 /** Start and, where it does not fit, the way past it. */
 export function startButton(run: () => void, disabled: boolean, title: string): HTMLElement {
-  const made = button('Start fine-tune', run, { icon: 'play', appearance: 'primary', disabled, title });
+  const made = button(t('Start fine-tune'), run, { icon: 'play', appearance: 'primary', disabled, title });
   made.classList.add('go');
   return made;
 }
@@ -322,8 +335,8 @@ export function drawFoot(
   problems: readonly FormProblem[],
   start: HTMLElement,
 ): void {
-  const found = plural(problems.length, 'problem');
-  const steps = data?.steps == null ? '' : `${integer(data.steps)} steps, `;
+  const found = plural(problems.length, '1 problem', '{0} problems');
+  const steps = data?.steps == null ? '' : `${t('{0} steps', integer(data.steps))}, `;
   fill(
     place,
     el(

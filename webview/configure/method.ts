@@ -4,23 +4,24 @@ import type { ConfigureState, RecipeEdit } from '../../src/protocol/panels/confi
 import { el, fill } from '../shared/dom';
 import { dropdown } from '../shared/forms';
 import { choiceText } from '../shared/settingText';
+import { t } from '../shared/texts';
 
 const axisNames: Readonly<Record<string, string>> = {
-  adapter: 'Adapter',
-  init_lora_weights: 'Initialisation',
-  load_in_4bit: 'Base precision',
-  optim: 'Optimizer',
-  attention: 'Attention',
+  adapter: t('Adapter'),
+  init_lora_weights: t('Initialisation'),
+  load_in_4bit: t('Base precision'),
+  optim: t('Optimizer'),
+  attention: t('Attention'),
 };
 /** What yes and no mean where a recipe says them. */
 const spoken: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  init_lora_weights: { true: 'default', false: 'random' },
-  load_in_4bit: { true: '4-bit', false: 'as stored' },
+  init_lora_weights: { true: t('default'), false: t('random') },
+  load_in_4bit: { true: t('4-bit'), false: t('as stored') },
 };
 const axisOrder = ['load_in_4bit', 'adapter', 'init_lora_weights', 'optim', 'attention'];
 
 export class Method {
-  readonly presets = el('div', { class: 'cf-chips', role: 'radiogroup', 'aria-label': 'Preset' });
+  readonly presets = el('div', { class: 'cf-chips', role: 'radiogroup', 'aria-label': t('Preset') });
   readonly trade = el('p', { class: 'cf-trade' });
   readonly axes = el('div', { class: 'cf-axes' });
   #drawn = '';

@@ -3,20 +3,21 @@ import type { ConfigureState, FormField, RecipeEdit } from '../../src/protocol/p
 import type { SettingGroup } from '../../src/protocol/settings';
 import { el, fill, icon } from '../shared/dom';
 import { type Control, settingRow } from '../shared/forms';
+import { plural, t } from '../shared/texts';
 
 /** Shown elsewhere on the page: pickers, chips, axes, the map, the rail. */
 const elsewhere = new Set(['model', 'dataset', 'preset', 'target_modules', 'device']);
 const columns: readonly (readonly { group: SettingGroup; title: string }[])[] = [
   [
-    { group: 'adapter', title: 'Adapter' },
-    { group: 'optimization', title: 'Learning and batches' },
-    { group: 'memory', title: 'Memory' },
-    { group: 'model', title: 'Model' },
+    { group: 'adapter', title: t('Adapter') },
+    { group: 'optimization', title: t('Learning and batches') },
+    { group: 'memory', title: t('Memory') },
+    { group: 'model', title: t('Model') },
   ],
   [
-    { group: 'data', title: 'Data' },
-    { group: 'evaluation', title: 'Evaluation' },
-    { group: 'run', title: 'Run' },
+    { group: 'data', title: t('Data') },
+    { group: 'evaluation', title: t('Evaluation') },
+    { group: 'run', title: t('Run') },
   ],
 ];
 
@@ -34,7 +35,7 @@ export class Sheet {
   ) {
     fill(
       this.advanced,
-      el('summary', {}, icon('chevron-right', 'tw'), el('span', {}, 'Advanced'), '\u2002', this.#summary),
+      el('summary', {}, icon('chevron-right', 'tw'), el('span', {}, t('Advanced')), '\u2002', this.#summary),
       this.#advancedSheet,
     );
   }
@@ -64,11 +65,13 @@ export class Sheet {
     const changed = hidden.filter(({ given }) => given);
     fill(
       this.#summary,
-      `${hidden.length} settings`,
+      plural(hidden.length, '1 setting', '{0} settings'),
       changed.length === 0
         ? null
         : [
-            `, ${changed.length} changed: `,
+            ', ',
+            t('{0} changed:', changed.length),
+            ' ',
             changed.slice(0, 4).map(({ field }, i) => [i > 0 ? ', ' : '', el('code', {}, field.key)]),
           ],
     );

@@ -2,7 +2,8 @@
 // segment, arrows walk in them; what a token is stands beside it on hover and focus.
 import type { LensRow, LensSegment, LensSettings } from '../../src/protocol/panels/lens';
 import { action, el, fill, icon } from '../shared/dom';
-import { integer, plural } from '../shared/format';
+import { integer } from '../shared/format';
+import { plural, t } from '../shared/texts';
 
 const page = 6;
 /** Rows that stay in the page; farther ones are asked for again. */
@@ -140,16 +141,17 @@ export class Rows {
   }
 
   #draw(row: LensRow): HTMLElement {
-    const aside = [plural(row.tokens, 'token'), row.cut > 0 ? `${integer(row.cut)} cut` : '']
+    const name = t('Row {0}', integer(row.index + 1));
+    const aside = [tokensText(row.tokens), row.cut > 0 ? t('{0} cut', integer(row.cut)) : '']
       .filter(Boolean)
       .join(', ');
     return el(
       'section',
-      { class: 'ln-row', dataset: { row: String(row.index) }, 'aria-label': `Row ${integer(row.index + 1)}` },
+      { class: 'ln-row', dataset: { row: String(row.index) }, 'aria-label': name },
       el(
         'h2',
         {},
-        `Row ${integer(row.index + 1)} `,
+        `${name} `,
         row.tokens > 0 ? el('span', { class: 'aside' }, aside) : null,
         row.problems.length === 0
           ? null
@@ -159,9 +161,9 @@ export class Rows {
           : el(
               'span',
               { class: 'end' },
-              action(`Line ${integer(row.line)}`, () => this.host.openRow(row.line), {
+              action(t('Line {0}', integer(row.line)), () => this.host.openRow(row.line), {
                 class: 'plain link small',
-                'aria-label': `Open line ${row.line} as text`,
+                'aria-label': t('Open line {0} as text', row.line),
               }),
             ),
       ),
@@ -170,12 +172,12 @@ export class Rows {
         : el(
             'p',
             { class: 'lw-line', style: { padding: '8px 0' } },
-            icon('error', 'err', 'Problem'),
+            icon('error', 'err', t('Problem')),
             el('span', {}, row.error.message, ' ', el('span', { class: 'muted' }, row.error.remedy)),
           ),
       row.segments.map((segment, i) => this.#segment(row, segment, i)),
       row.hidden > 0
-        ? el('p', { class: 'muted small' }, `${integer(row.hidden)} further tokens are not shown.`)
+        ? el('p', { class: 'muted small' }, t('{0} further tokens are not shown.', integer(row.hidden)))
         : null,
     );
   }
@@ -183,7 +185,8 @@ export class Rows {
   #segment(row: LensRow, segment: LensSegment, place: number): HTMLElement {
     if (segment.ids[0] === -1) return el('div', { class: 'ln-toks raw muted' }, segment.texts[0]);
     const state = stateOf(segment);
-    const head = `${segment.who}, ${plural(segment.ids.length, 'token')}, ${state}`;
+    const counted = tokensText(segment.ids.length);
+    const head = `${segment.who}, ${counted}, ${kindText(state)}`;
     const tokens = el('div', {
       class: 'ln-toks',
       role: 'listbox',
@@ -201,13 +204,7 @@ export class Rows {
     const turn = el(
       'div',
       { class: 'ln-turn' },
-      el(
-        'div',
-        { class: 'ln-who' },
-        segment.who,
-        el('span', {}, plural(segment.ids.length, 'token')),
-        el('span', {}, state),
-      ),
+      el('div', { class: 'ln-who' }, segment.who, el('span', {}, counted), el('span', {}, kindText(state))),
       tokens,
     );
     if (segment.who !== 'system' || state !== 'masked') {
@@ -251,15 +248,15 @@ export class Rows {
     const { max_length, truncation } = this.host.settings();
     const why =
       kind === 'trained'
-        ? 'trained: the model learns to write it'
+        ? t('trained: the model learns to write it')
         : kind === 'masked'
-          ? `masked: ${segment.who}, only read`
+          ? t('masked: {0}, only read', segment.who)
           : truncation === 'drop'
-            ? `cut: the row is longer than max_length ${integer(max_length)}`
-            : `cut: beyond max_length ${integer(max_length)}`;
-    const shown = text === '' ? 'part of a character' : JSON.stringify(text);
+            ? t('cut: the row is longer than max_length {0}', integer(max_length))
+            : t('cut: beyond max_length {0}', integer(max_length));
+    const shown = text === '' ? t('part of a character') : JSON.stringify(text);
     element.classList.add('at');
-    element.setAttribute('aria-label', `${shown}, ${why}, position ${at + 1}`);
+    element.setAttribute('aria-label', `${shown}, ${why}, ${t('position {0}', at + 1)}`);
     this.#marked = element;
     const [a, b] = [element.getBoundingClientRect(), this.element.getBoundingClientRect()];
     this.#hover = el(
@@ -276,14 +273,19 @@ export class Rows {
       el(
         'table',
         {},
-        el('tr', {}, el('th', {}, 'Token'), el('td', {}, integer(segment.ids[index]!))),
-        el('tr', {}, el('th', {}, 'Position'), el('td', {}, `${integer(at + 1)} of ${integer(row.tokens)}`)),
+        el('tr', {}, el('th', {}, t('Token')), el('td', {}, integer(segment.ids[index]!))),
+        el(
+          'tr',
+          {},
+          el('th', {}, t('Position')),
+          el('td', {}, t('{0} of {1}', integer(at + 1), integer(row.tokens))),
+        ),
       ),
       el(
         'div',
         { style: { 'margin-top': '2px' } },
         why,
-        segment.ends.includes(index) ? '; it ends the answer' : '',
+        segment.ends.includes(index) ? `; ${t('it ends the answer')}` : '',
       ),
     );
     this.element.append(this.#hover);
@@ -360,7 +362,17 @@ function find(row: LensRow, at: number): { segment: LensSegment; index: number }
   return { segment: row.segments[0]!, index: 0 };
 }
 
-function stateOf({ kinds: list }: LensSegment): string {
+function tokensText(count: number): string {
+  return plural(count, '1 token', '{0} tokens');
+}
+
+type Kind = (typeof kinds)[number];
+
+function kindText(kind: Kind): string {
+  return { masked: t('masked'), trained: t('trained'), cut: t('cut') }[kind];
+}
+
+function stateOf({ kinds: list }: LensSegment): Kind {
   const has = [0, 1, 2].map((kind) => list.includes(kind as 0 | 1 | 2));
   const names = kinds.filter((_, i) => has[i]);
   return names.length === 1 ? names[0]! : has[1] ? 'trained' : 'masked';
@@ -381,8 +393,8 @@ function token(segment: LensSegment, i: number, offset: number): (Node | null)[]
       'aria-label':
         text.trim() === ''
           ? text === ''
-            ? 'part of a character'
-            : `white space ${JSON.stringify(text)}`
+            ? t('part of a character')
+            : t('white space {0}', JSON.stringify(text))
           : undefined,
       tabindex: '-1',
       dataset: { at: String(offset + i) },

@@ -3,6 +3,7 @@
 import type { SettingField, SettingValue } from '../../src/protocol/settings';
 import { action, el } from './dom';
 import { choicesOf, choiceText, readText, showValue } from './settingText';
+import { t } from './texts';
 
 /** What a control shows. */
 export interface Shown {
@@ -44,7 +45,7 @@ export function dropdown(
     element,
     show(options, value) {
       const known = options.some((option) => option.value === value);
-      const all = known ? options : [{ value, text: value === '' ? 'choose' : value }, ...options];
+      const all = known ? options : [{ value, text: value === '' ? t('choose') : value }, ...options];
       const key = JSON.stringify(all);
       if (key !== drawn) {
         drawn = key;
@@ -97,7 +98,7 @@ function choiceControl(
         title: label,
       }));
       show(
-        nullable ? [{ value: '', text: 'not set' }, ...options] : options,
+        nullable ? [{ value: '', text: t('not set') }, ...options] : options,
         value === null ? '' : String(value),
       );
       element.toggleAttribute('disabled', disabled);
@@ -152,7 +153,7 @@ function textControl(
     show({ value, given, disabled }) {
       const text = showValue(value);
       input.toggleAttribute('disabled', disabled);
-      input.setAttribute('placeholder', !given && text === '' ? (numeric ? '–' : 'not set') : '');
+      input.setAttribute('placeholder', !given && text === '' ? (numeric ? '–' : t('not set')) : '');
       if (document.activeElement === input) {
         // What is being typed stays, also where it means the same in other letters.
         if (timer !== undefined) return;
@@ -206,10 +207,10 @@ export function settingRow(
       },
       preview,
     );
-  const reset = action('Reset', () => change(undefined), {
+  const reset = action(t('Reset'), () => change(undefined), {
     class: 'plain link tiny reset',
-    'aria-label': `Reset ${field.key} to its default`,
-    title: `Back to the default: ${showValue(field.default) || 'not set'}`,
+    'aria-label': t('Reset {0} to its default', field.key),
+    title: t('Back to the default: {0}', showValue(field.default) || t('not set')),
   });
   const row = el(
     'div',

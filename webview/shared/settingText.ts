@@ -1,6 +1,7 @@
 // A setting's value ↔ the text in its field, by the setting's description. What cannot be read as a value is an error in
 // one sentence; whether the value makes sense is for validation to say. Pure.
 import type { SettingShape, SettingValue } from '../../src/protocol/settings';
+import { t } from './texts';
 
 export type ReadText = { value: SettingValue | undefined } | { error: string };
 
@@ -42,7 +43,7 @@ export function readText(shape: SettingShape, text: string): ReadText {
     case 'boolean':
       return trimmed === 'true' || trimmed === 'false'
         ? { value: trimmed === 'true' }
-        : { error: 'Write true or false.' };
+        : { error: t('Write true or false.') };
     case 'enum': {
       const choice = shape.choices.find(({ id }) => String(id) === trimmed);
       return { value: choice === undefined ? trimmed : choice.id };
@@ -63,8 +64,9 @@ export function readText(shape: SettingShape, text: string): ReadText {
 
 function readNumber(shape: { type: 'integer' | 'number' }, text: string): ReadText {
   const value = Number(text.replaceAll(/(?<=\d)[ ,_](?=\d{3}\b)/g, ''));
-  if (!Number.isFinite(value)) return { error: `“${text}” is no number.` };
-  if (shape.type === 'integer' && !Number.isInteger(value)) return { error: `${text} is no whole number.` };
+  if (!Number.isFinite(value)) return { error: t('“{0}” is no number.', text) };
+  if (shape.type === 'integer' && !Number.isInteger(value))
+    return { error: t('{0} is no whole number.', text) };
   return { value };
 }
 
@@ -86,7 +88,7 @@ function readMap(values: SettingShape, text: string): ReadText {
   for (const part of text.split(',')) {
     if (part.trim() === '') continue;
     const at = part.lastIndexOf(':');
-    if (at < 0) return { error: `Write “name: value”; “${part.trim()}” has no colon.` };
+    if (at < 0) return { error: t('Write “name: value”; “{0}” has no colon.', part.trim()) };
     const read = readText(values, part.slice(at + 1));
     if ('error' in read) return read;
     entries.push([part.slice(0, at).trim(), read.value ?? null]);
@@ -109,7 +111,7 @@ function readUnion(options: readonly SettingShape[], text: string): ReadText {
   const list = has('list');
   if (/^[[{]/.test(text) && (list ?? has('object') ?? has('map')) !== undefined) return readJson(text);
   if (list !== undefined && text.includes(',') && !/[\\(|*]/.test(text)) return readText(list, text);
-  let last: ReadText = { error: 'There is no such value.' };
+  let last: ReadText = { error: t('There is no such value.') };
   for (const option of options) {
     if (option.type === 'list' || option.type === 'map' || option.type === 'object') continue;
     if (option.type === 'enum' && !option.choices.some(({ id }) => String(id) === text)) continue;
@@ -126,8 +128,8 @@ export function choicesOf(shape: SettingShape): { id: string | boolean; label: s
       return shape.choices.map(({ id, label }) => ({ id, label }));
     case 'boolean':
       return [
-        { id: false, label: 'off' },
-        { id: true, label: 'on' },
+        { id: false, label: t('off') },
+        { id: true, label: t('on') },
       ];
     case 'union': {
       const enums = shape.options.filter(({ type }) => type === 'enum');
@@ -141,5 +143,5 @@ export function choicesOf(shape: SettingShape): { id: string | boolean; label: s
 
 /** What a choice is called in a list: `off` and `on` for no and yes. */
 export function choiceText(id: string | boolean | null): string {
-  return id === false ? 'off' : id === true ? 'on' : id === null ? 'not set' : id;
+  return id === false ? t('off') : id === true ? t('on') : id === null ? t('not set') : id;
 }
