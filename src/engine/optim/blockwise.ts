@@ -66,7 +66,7 @@ function table(signed: boolean): Float32Array {
 export function decoded(b: GraphBuilder, { codes, absmax }: Coded, signed: boolean): Value {
   const [count] = codes.shape as [number];
   const book = b.constant('float32', [256], table(signed), 'dynamic_codes');
-  const values = b.op('Gather', [book, b.op('Cast', [codes], { to: 'int32' })], { axis: 0 });
+  const values = lookedUp(b, book, b.op('Cast', [codes], { to: 'int32' }));
   const blocks = b.reshape(values, [count / blockSize, blockSize]);
   return b.reshape(b.mul(blocks, b.reshape(absmax, [count / blockSize, 1])), [count]);
 }
@@ -75,19 +75,32 @@ export function decoded(b: GraphBuilder, { codes, absmax }: Coded, signed: boole
 export function encoded(b: GraphBuilder, x: Value, signed: boolean): Coded {
   const [count] = x.shape as [number];
   const blocks = b.reshape(x, [count / blockSize, blockSize]);
-  const absmax = b.op('ReduceMax', [b.op('Abs', [blocks], {})], { axes: [1], keepdims: 0 });
+  const sizes = signed ? b.op('Abs', [blocks], {}) : blocks;
+  const absmax = b.op('ReduceMax', [sizes], { axes: [1], keepdims: 0 });
   const divisor = b.reshape(b.op('Max', [absmax, b.scalar(1e-38)], {}), [count / blockSize, 1]);
   const share = b.reshape(b.div(blocks, divisor), [count]);
   const { base, midpoints } = search(signed);
-  // ±|x|^¼ spreads the small values out, so that equal buckets of it hold one midpoint at most.
-  const root = b.op('Sqrt', [b.op('Sqrt', [b.op('Abs', [share], {})], {})], {});
-  const placed = signed ? b.add(b.mul(root, b.op('Sign', [share], {})), b.scalar(1)) : root;
-  const bucket = b.op('Cast', [b.scale(placed, bucketsPerUnit)], { to: 'int32' });
-  const least = b.op('Gather', [b.constant('int32', [base.length], base, 'buckets'), bucket], { axis: 0 });
-  const bound = b.op('Gather', [b.constant('float32', [256], midpoints, 'midpoints'), least], { axis: 0 });
+  const bucket = b.op('Cast', [b.scale(placed(b, share, signed), bucketsPerUnit)], { to: 'int32' });
+  const least = lookedUp(b, b.constant('int32', [base.length], base, 'buckets'), bucket);
+  const bound = lookedUp(b, b.constant('float32', [256], midpoints, 'midpoints'), least);
   const above = b.op('Cast', [b.op('Greater', [share, bound], {})], { to: 'int32' });
   const code = b.add(least, above);
   return { codes: b.op('Cast', [code], { to: 'uint8' }), absmax };
+}
+
+/** Entries of a flat table. Element by element, since the CPU's Gather copies every one by itself, at five times the cost. */
+function lookedUp(b: GraphBuilder, entries: Value, at: Value): Value {
+  return b.op('GatherElements', [entries, at], { axis: 0 });
+}
+
+/** x^¼, or 1 ± |x|^¼: spreads the small values out, so that equal buckets of it hold one midpoint at most. */
+function placed(b: GraphBuilder, x: Value, signed: boolean): Value {
+  const root = b.op('Sqrt', [signed ? b.op('Abs', [x], {}) : x], {});
+  const fourth = b.op('Sqrt', [root], {});
+  if (!signed) return fourth;
+  // x / |x|^¾, since the CPU's Sign costs four times a product.
+  const rest = b.add(b.mul(root, fourth), b.scalar(1e-30));
+  return b.add(b.div(x, rest), b.scalar(1));
 }
 
 /** Buckets of ±|x|^¼ between 0 and 1. */
