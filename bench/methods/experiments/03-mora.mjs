@@ -5,26 +5,31 @@ import { sample } from '../lab.mjs';
 import { atBest, clearlyBelow, lossPlot, mean, meanCurve, spread, stepsTo } from '../statistics.mjs';
 
 const pairs = 48;
-const steps = 300;
+const rank = 2;
+const steps = 400;
 const target = 0.1;
-const rates = [3e-3, 1e-2];
+const rates = [1e-3, 3e-3];
 
 export const experiment = {
   id: 'mora',
   title: 'MoRA',
   paper: 'Jiang et al. 2024, arXiv:2405.12130',
   claim: 'A square matrix memorises key pairs in fewer steps than LoRA with as many parameters.',
-  setup: `${pairs} pairs of random UUIDs, r 8, all linears, batch 16, ${steps} steps; each method at the better of the constant rates ${rates.join(' and ')} (chosen by the first seed). Character accuracy: greedy answers to 32 of the keys, position by position, hyphens left out.`,
+  setup: `${pairs} pairs of random UUIDs without their hyphens (a token that the sample model never saw: with frozen embeddings no method can learn it), r ${rank}, all linears, batch 16, ${steps} steps; each method at the better of the constant rates ${rates.join(' and ')} (chosen by the first seed). Character accuracy: greedy answers to 32 of the keys, position by position.`,
   seeds: [1, 2, 3],
   run(lab, seeds) {
-    const rows = readFileSync(sample('uuid-pairs.jsonl'), 'utf8').trim().split('\n').slice(0, pairs);
+    const rows = readFileSync(sample('uuid-pairs.jsonl'), 'utf8')
+      .replaceAll('-', '')
+      .trim()
+      .split('\n')
+      .slice(0, pairs);
     const dataset = join(lab.prepare(), 'pairs.jsonl');
     writeFileSync(dataset, `${rows.join('\n')}\n`);
     const asked = rows.slice(0, 32).map((row) => JSON.parse(row));
     const arms = [
       ['LoRA', { adapter: 'lora', lora_alpha: 16 }],
       ['MoRA type 1', { adapter: 'mora', mora_type: 1 }],
-      ['MoRA type 6', { adapter: 'mora', mora_type: 6, exclude_modules: ['k_proj', 'v_proj', 'down_proj'] }],
+      ['MoRA type 6', { adapter: 'mora', mora_type: 6 }],
     ].map(([name, settings]) => {
       const last = (run) => mean(run.losses.slice(-10));
       const { setting: learning_rate, runs } = atBest(
@@ -33,7 +38,7 @@ export const experiment = {
         (rate, seed) =>
           lab.train(`${name}-${rate}`, seed, {
             dataset,
-            r: 8,
+            r: rank,
             ...settings,
             learning_rate: rate,
             max_steps: steps,
@@ -93,14 +98,14 @@ export const experiment = {
         .map((arm) => `${arm.name} ${spread(arm.reached, 0)}`)
         .join(
           ', ',
-        )}; ${steps} means not reached. The base model has 1.3 million parameters, so that rank 8 is already a fifteenth of a layer's width and the gap between the ranks is much smaller than at 4096.`,
+        )}; ${steps} means not reached. The base model has 1.3 million parameters, so that even rank ${rank} is a sixty-fourth of a layer's width, where the paper's 8 is a five-hundredth of 4096.`,
     };
   },
 };
 
 function characterAccuracy(texts, rows) {
   const hits = texts.map((text, index) => {
-    const [said, wanted] = [text, rows[index].completion].map((one) => one.replaceAll('-', '').trim());
+    const [said, wanted] = [text, rows[index].completion].map((one) => one.trim());
     return [...wanted].filter((character, at) => said[at] === character).length / wanted.length;
   });
   return mean(hits);
