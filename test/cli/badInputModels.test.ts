@@ -1,5 +1,5 @@
 // Checkpoints as strangers leave them: cut off, lying, of another kind, of another shape. Each is refused through the real
-// terminal with its place and a remedy, before anything is written.
+// terminal with its place and a remedy, before anything is written. Long because it is one table of broken folders.
 import { mkdirSync, renameSync, symlinkSync } from 'node:fs';
 import {
   type BadInput,

@@ -1,5 +1,5 @@
 // Installations from folders, archives, wheels and a local package index: whole or not at all, of the right version only,
-// and nothing outside the folder whatever an archive says.
+// and nothing outside the folder whatever an archive says. Long because every way in meets the same constructed packages.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

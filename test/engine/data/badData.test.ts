@@ -1,3 +1,5 @@
+// Datasets and tokenizers as strangers leave them: each is refused with its place, what was expected, and a remedy. Long because
+// it is one table of broken files.
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
