@@ -1,5 +1,5 @@
-// The form of a recipe. It is told what stands in the recipe and what it would take to run it, and asks for edits.
-// Longer than 400 lines: its parts (memory, method, sheet, map) are files of their own; what is left is the page and who tells whom.
+// The form of a recipe. It is told what stands in the recipe and what it would take to run it, and asks for edits. Each part of
+// the page is drawn by a file of its own; this one holds what is known and who is told of it.
 import '../shared/workbench.css';
 import './configure.css';
 import type {
@@ -8,25 +8,26 @@ import type {
   DatasetFacts,
   FormProblem,
   MemoryForecast,
-  Pick,
   RecipeEdit,
 } from '../../src/protocol/panels/configure';
-import { action, button, type Child, el, fill, icon } from '../shared/dom';
-import { bytesText, count, integer } from '../shared/format';
-import { dropdown } from '../shared/forms';
+import { button, el, fill, icon } from '../shared/dom';
+import { integer } from '../shared/format';
 import { openPage } from '../shared/page';
 import { connect, RequestFailure } from '../shared/port';
-import { readText, showValue } from '../shared/settingText';
 import { Slot } from '../shared/slot';
+import { plural, t } from '../shared/texts';
 import { CoverageMap, noMap } from './coverage';
 import { DevicePicker } from './device';
-import { drawFoot, drawMemory, drawNeeds, drawProblems, isOver, startButton, verdictText } from './memory';
+import { drawFoot, drawMemory, drawNeeds, isOver, verdictText } from './memory';
 import { Method } from './method';
+import { Pickers } from './pickers';
+import { drawProblems } from './problems';
 import { Sheet } from './sheet';
+import { startButton, startNote, startReason } from './start';
+import { Targets } from './targets';
 
 const port = connect<ConfigureContract, { advanced: boolean }>();
-const main = openPage('Recipe');
-const other = '\u0000other';
+const main = openPage(t('Recipe'));
 
 let state: ConfigureState | undefined;
 let forecast: MemoryForecast | null = null;
@@ -53,48 +54,32 @@ const edit = (edits: readonly RecipeEdit[]): void => {
 };
 
 // The page, once; what changes is filled in below.
-const title = el('h1', {}, 'Fine-tune');
+const title = el('h1', {}, t('Fine-tune'));
 const file = el('span', { class: 'mono' });
-const picker = (
-  label: string,
-  key: 'model' | 'dataset',
-): { list: ReturnType<typeof dropdown>; found: HTMLElement; element: HTMLElement } => {
-  const list = dropdown(
-    label,
-    (value) => {
-      if (value !== other) edit([{ key, value }]);
-      else
-        port.request('browse', { what: key }).then(
-          () => showPickers(),
-          () => showPickers(),
-        );
-    },
-    { id: `f-${key}` },
-  );
-  const found = el('div', { class: 'found' });
-  return {
-    list,
-    found,
-    element: el('div', { class: 'f' }, el('label', { for: `f-${key}` }, label), list.element, found),
-  };
-};
-const model = picker('Model', 'model');
-const dataset = picker('Dataset', 'dataset');
+const lens = (): void => ask(port.request('lens', {}));
+const pickers = new Pickers({
+  edit,
+  browse: (what) =>
+    port.request('browse', { what }).then(
+      () => undefined,
+      () => undefined,
+    ),
+  lens,
+});
 const method = new Method(edit);
 const sheet = new Sheet(edit, (edits) => void port.request('preview', { edits }).catch(() => undefined));
 const derived = el('p', { class: 'cf-derived' });
 const map = new CoverageMap((target) => ask(port.request('toggle', target)));
 const cover = el('span', { class: 'aside' });
 const mapPlace = el('div', {});
-const targets = targetField();
+const targets = new Targets(edit);
 const device = new DevicePicker((value) => edit([{ key: 'device', value }]));
 const memoryPlace = el('div', {});
 const verdictSaid = el('div', { class: 'said', role: 'status' });
-const needs = el('section', { 'aria-label': 'What the run takes' });
+const needs = el('section', { 'aria-label': t('What the run takes') });
 const problems = el('section', { 'aria-labelledby': 'h-problems' });
 const startPlace = new Slot(el('div', { class: 'cf-start' }));
 const foot = el('div', { class: 'lw-foot' });
-const targetLinks = el('span', { class: 'end small' });
 
 fill(
   main,
@@ -111,7 +96,7 @@ fill(
         el(
           'div',
           { class: 'lw-actions' },
-          button('Open as text', () => ask(port.request('openAsText', { line: null })), {
+          button(t('Open as text'), () => ask(port.request('openAsText', { line: null })), {
             icon: 'go-to-file',
           }),
         ),
@@ -120,13 +105,13 @@ fill(
       el(
         'section',
         { 'aria-labelledby': 'h-data' },
-        el('h2', { id: 'h-data' }, 'Model and data'),
-        el('div', { class: 'cf-pick' }, model.element, dataset.element),
+        el('h2', { id: 'h-data' }, t('Model and data')),
+        pickers.element,
       ),
       el(
         'section',
         { 'aria-labelledby': 'h-method' },
-        el('h2', { id: 'h-method' }, 'Method'),
+        el('h2', { id: 'h-method' }, t('Method')),
         method.presets,
         method.trade,
         method.axes,
@@ -134,7 +119,7 @@ fill(
       el(
         'section',
         { 'aria-labelledby': 'h-hyper' },
-        el('h2', { id: 'h-hyper' }, 'Hyperparameters'),
+        el('h2', { id: 'h-hyper' }, t('Hyperparameters')),
         sheet.main,
         derived,
         sheet.advanced,
@@ -142,19 +127,25 @@ fill(
       el(
         'section',
         { 'aria-labelledby': 'h-map' },
-        el('h2', { id: 'h-map' }, el('span', {}, 'Target modules'), cover, targetLinks),
+        el('h2', { id: 'h-map' }, el('span', {}, t('Target modules')), cover, targets.links),
         mapPlace,
         targets.element,
       ),
     ),
     el(
       'aside',
-      { class: 'lw-rail', 'aria-label': 'Forecast' },
-      el('section', { id: 'start', class: 'cf-first', 'aria-label': 'Start' }, startPlace.element),
+      { class: 'lw-rail', 'aria-label': t('Forecast') },
+      el('section', { id: 'start', class: 'cf-first', 'aria-label': t('Start') }, startPlace.element),
       el(
         'section',
         { 'aria-labelledby': 'h-memory' },
-        el('h2', { id: 'h-memory' }, 'Memory ', el('span', { class: 'end cf-device' }, device.element)),
+        el(
+          'h2',
+          { id: 'h-memory' },
+          t('Memory'),
+          ' ',
+          el('span', { class: 'end cf-device' }, device.element),
+        ),
         device.facts,
         memoryPlace,
         verdictSaid,
@@ -166,36 +157,6 @@ fill(
   foot,
 );
 
-/** `target_modules` as text: what the map cannot say, such as a regular expression. */
-function targetField(): { element: HTMLElement; show(): void } {
-  const field = el<HTMLElement & { value: string }>('vscode-text-field', {
-    id: 'f-target_modules',
-    'aria-label': 'target_modules',
-    on: {
-      change: () => {
-        const described = state?.form.fields.find((one) => one.field.key === 'target_modules');
-        if (described === undefined || field.value === showValue(described.value)) return;
-        const read = readText(described.field, field.value);
-        if (!('error' in read)) edit([{ key: 'target_modules', value: read.value }]);
-      },
-    },
-  });
-  return {
-    element: el(
-      'div',
-      { class: 'lw-prop cf-targets' },
-      el('label', { for: 'f-target_modules' }, 'target_modules'),
-      field,
-    ),
-    show() {
-      const described = state?.form.fields.find((one) => one.field.key === 'target_modules');
-      const text = showValue(described?.value);
-      if (document.activeElement !== field && field.value !== text) field.value = text;
-      field.toggleAttribute('disabled', state?.form.readable === false || described?.off === true);
-    },
-  };
-}
-
 function settingOf(key: string): unknown {
   return state?.form.fields.find(({ field }) => field.key === key)?.value;
 }
@@ -205,74 +166,7 @@ function allProblems(): FormProblem[] {
 }
 
 function showPickers(): void {
-  if (state === undefined) return;
-  const options = (picks: readonly Pick[], none: string) => [
-    ...picks.map(({ path, label, detail }) => ({ value: path, text: label, title: detail })),
-    { value: other, text: none },
-  ];
-  const chosen = settingOf('model');
-  model.list.show(options(state.models, 'Choose a folder…'), typeof chosen === 'string' ? chosen : '');
-  const set = settingOf('dataset');
-  const text = typeof set === 'string' ? set : showValue(set as never);
-  dataset.list.show(options(state.datasets, 'Choose a file…'), text);
-  const line = (mark: 'check' | 'error' | 'warning', ...words: Child[]): HTMLElement =>
-    el(
-      'div',
-      { class: 'lw-line' },
-      icon(mark, mark === 'check' ? 'okc' : mark === 'error' ? 'err' : 'warn'),
-      el('span', {}, words),
-    );
-  const facts = state.model;
-  fill(
-    model.found,
-    facts !== null
-      ? [
-          el(
-            'div',
-            {},
-            `${facts.modelType}, ${count(facts.parameters)} parameters, ${facts.dtypes}, ${bytesText(facts.bytes)}`,
-          ),
-          line(
-            'check',
-            `${facts.layers} layers; ${facts.chatTemplate ? 'chat template found' : 'no chat template'}`,
-          ),
-        ]
-      : state.modelProblem !== null
-        ? line('error', state.modelProblem)
-        : el(
-            'div',
-            {},
-            typeof chosen === 'string' && chosen !== ''
-              ? 'Not looked at while the recipe has mistakes.'
-              : 'A Hugging Face folder: config.json, safetensors, tokenizer.json.',
-          ),
-  );
-  const look = action('Look at the tokens', () => ask(port.request('lens', {})));
-  fill(
-    dataset.found,
-    dataError !== null
-      ? line('error', dataError.split('\n')[0])
-      : data === null
-        ? el(
-            'div',
-            {},
-            text === ''
-              ? 'JSONL, JSON, CSV, Parquet or text.'
-              : 'Counting rows and tokens once the recipe is whole.',
-          )
-        : [
-            el(
-              'div',
-              {},
-              `${integer(data.rows)} rows, ${data.columns === '' ? data.shape.replaceAll('-', ' and ') : data.columns}`,
-            ),
-            line(
-              'check',
-              `median ${integer(data.medianTokens)} tokens, longest ${integer(data.longestTokens)}\u2002`,
-              look,
-            ),
-          ],
-  );
+  if (state !== undefined) pickers.show(state, { facts: data, error: dataError });
 }
 
 function showState(next: ConfigureState): void {
@@ -282,7 +176,7 @@ function showState(next: ConfigureState): void {
   showPickers();
   method.show(next);
   sheet.show(next);
-  targets.show();
+  targets.show(next);
   device.showField(
     next.form.fields.find(({ field }) => field.key === 'device'),
     next.form.readable,
@@ -295,47 +189,20 @@ function showState(next: ConfigureState): void {
     if (mapPlace.firstChild !== map.element) fill(mapPlace, map.element);
     cover.textContent = CoverageMap.summary(next.coverage);
   }
-  const names = next.coverage?.rows.map(({ name }) => name) ?? [];
-  const attention = names.filter((name) => /attn|^[qkvo]_proj$/.test(name));
-  const queryValue = names.filter((name) => /^(q|v)_proj$/.test(name));
-  const shortcut = (label: string, value: string | string[]): Child =>
-    value.length === 0
-      ? null
-      : [
-          '\u2002',
-          action(label, () =>
-            edit([
-              { key: 'target_modules', value },
-              ...(settingOf('exclude_modules') == null ? [] : [{ key: 'exclude_modules' }]),
-              ...(settingOf('layers_to_transform') == null ? [] : [{ key: 'layers_to_transform' }]),
-            ]),
-          ),
-        ];
-  fill(
-    targetLinks,
-    next.coverage === null || next.coverage.full
-      ? null
-      : [
-          shortcut('all-linear', 'all-linear'),
-          shortcut('attention', attention),
-          shortcut('q, v only', queryValue),
-        ],
-  );
   showRail();
 }
 
 function showDerived(): void {
-  const batch =
-    Number(settingOf('per_device_train_batch_size')) * Number(settingOf('gradient_accumulation_steps'));
-  const parts = [Number.isFinite(batch) ? `Effective batch ${integer(batch)}` : ''];
+  const number = (key: string): number => Number(settingOf(key));
+  const batch = number('per_device_train_batch_size') * number('gradient_accumulation_steps');
+  const parts = [Number.isFinite(batch) ? t('Effective batch {0}', integer(batch)) : ''];
   if (data !== null) {
-    parts.push(
-      `${integer(data.examples)} rows train${data.evalExamples > 0 ? `, ${integer(data.evalExamples)} are held out` : ''}`,
-    );
-    if (data.stepsPerEpoch !== null) parts.push(`${integer(data.stepsPerEpoch)} steps an epoch`);
-    const warmup =
-      Number(settingOf('warmup_steps')) || Math.round(Number(settingOf('warmup_ratio')) * (data.steps ?? 0));
-    if (warmup > 0) parts.push(`${integer(warmup)} of warm-up`);
+    const { examples, evalExamples, stepsPerEpoch, steps } = data;
+    const held = evalExamples > 0 ? `, ${t('{0} are held out', integer(evalExamples))}` : '';
+    parts.push(`${plural(examples, '1 row trains', '{0} rows train')}${held}`);
+    if (stepsPerEpoch !== null) parts.push(plural(stepsPerEpoch, '1 step an epoch', '{0} steps an epoch'));
+    const warmup = number('warmup_steps') || Math.round(number('warmup_ratio') * (steps ?? 0));
+    if (warmup > 0) parts.push(t('{0} of warm-up', integer(warmup)));
   }
   derived.textContent = `${parts.filter(Boolean).join('; ')}.`;
 }
@@ -350,42 +217,17 @@ function showMemory(shown: MemoryForecast, within: ConfigureState): void {
 
 function showRail(): void {
   if (state === undefined) return;
+  const now = state;
   const errors = allProblems().some(({ severity }) => severity === 'error');
   const over = forecast !== null && isOver(forecast);
-  const reason = !state.trusted
-    ? 'This folder is in Restricted Mode: nothing is started until you trust it.'
-    : errors
-      ? 'Mend the problems first.'
-      : over
-        ? 'Does not fit yet.'
-        : '';
-  const run = (): void => start(false);
-  const make = (): HTMLElement => startButton(run, reason !== '', reason || 'Ctrl+Enter');
-  const { running, lastRun, trusted } = state;
-  startPlace.show([reason, over, errors, trusted, running, lastRun], () => [
+  const reason = startReason(now, { errors, over });
+  const make = (): HTMLElement => startButton(() => start(false), reason);
+  startPlace.show([reason, over, errors, now.trusted, now.running, now.lastRun], () => [
     make(),
-    reason !== '' && reason !== undefined
-      ? el(
-          'span',
-          { class: 'small muted' },
-          `${reason} `,
-          over && !errors && trusted ? action('Start anyway', () => start(true)) : null,
-        )
-      : running !== null
-        ? el('span', { class: 'small muted' }, `${running} runs now; this one waits for it.`)
-        : lastRun !== null
-          ? el(
-              'span',
-              { class: 'small muted' },
-              'Last run: ',
-              action(
-                lastRun.evalLoss === null
-                  ? `${lastRun.name}, ${lastRun.state}`
-                  : `eval ${lastRun.evalLoss.toFixed(3)}`,
-                () => ask(port.request('openRun', { id: lastRun.id })),
-              ),
-            )
-          : el('span', { class: 'small muted' }, el('kbd', {}, 'Ctrl+Enter')),
+    startNote(now, reason, {
+      anyway: over && !errors && now.trusted ? () => start(true) : undefined,
+      openRun: (id) => ask(port.request('openRun', { id })),
+    }),
   ]);
   if (forecast !== null) showMemory(forecast, state);
   else {
@@ -398,10 +240,10 @@ function showRail(): void {
         forecastError !== null
           ? [icon('error', 'err'), el('span', {}, forecastError)]
           : errors || !state.form.readable || state.model === null
-            ? 'The forecast needs a recipe without mistakes.'
+            ? t('The forecast needs a recipe without mistakes.')
             : [
-                el('vscode-progress-ring', { 'aria-label': 'Forecasting' }),
-                'Planning the programs of the largest batch',
+                el('vscode-progress-ring', { 'aria-label': t('Forecasting') }),
+                t('Planning the programs of the largest batch'),
               ],
       ),
     );
@@ -411,7 +253,7 @@ function showRail(): void {
     apply: edit,
     jump,
     text: (line) => ask(port.request('openAsText', { line })),
-    lens: () => ask(port.request('lens', {})),
+    lens,
   });
   drawFoot(foot, forecast, data, allProblems(), make());
   showDerived();

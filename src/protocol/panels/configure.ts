@@ -2,6 +2,7 @@
 // stands in it and asks for edits; it decides nothing itself.
 import type { SettingField, SettingValue } from '../settings';
 import type { CommonRequests } from '../webview';
+import type { RunState } from './run';
 
 /** One change of the recipe: sets a top-level key, removes it (`value` undefined), or gives it another name. */
 export interface RecipeEdit {
@@ -146,7 +147,7 @@ export interface ConfigureState {
   /** Run that goes on now, if any: a start waits for it. */
   running: string | null;
   /** Newest run of this recipe. */
-  lastRun: { id: string; name: string; state: string; evalLoss: number | null } | null;
+  lastRun: { id: string; name: string; state: RunState; evalLoss: number | null } | null;
 }
 
 export type MemoryPart =
