@@ -9,7 +9,8 @@ import {
   PointElement,
   Tooltip,
 } from 'chart.js';
-import { integer, loss as lossText, rate, short } from '../shared/format';
+import { decimal, integer, loss as lossText, rate, short } from '../shared/format';
+import { t } from '../shared/texts';
 import { isHighContrast, mixed, token } from '../shared/theme';
 import { decimate, type Point, spaced } from './decimate';
 import type { RunHistory } from './history';
@@ -192,7 +193,7 @@ export class LineChart {
         boxWidth: 10,
         boxHeight: 2,
         callbacks: {
-          title: (items) => `step ${integer(items[0]?.parsed.x ?? 0)}`,
+          title: (items) => t('step {0}', integer(items[0]?.parsed.x ?? 0)),
           label: (item) => ` ${item.dataset.label}  ${format(item.parsed.y ?? 0)}`,
         },
       },
@@ -257,7 +258,7 @@ export class RunCharts {
       {
         chart: new LineChart(canvases.rate, {
           ticks: 4,
-          format: (v) => (v === 0 ? '0' : v.toExponential(0)),
+          format: (v) => (v === 0 ? '0' : decimal(v.toExponential(0))),
         }),
         values: (h) => h.learningRate,
       },
@@ -292,25 +293,25 @@ export class RunCharts {
     if (shown.train)
       sets.push(
         line(decimate(history.step, history.loss, width), mixed('charts-blue', faint), 1, {
-          label: 'train',
+          label: t('train'),
           order: 9,
         }),
       );
     if (shown.smoothed)
       sets.push(
         line(decimate(history.step, history.smoothed, width), blue, 2, {
-          label: 'smoothed',
+          label: t('smoothed'),
           order: 2,
-          endLabel: last === undefined ? undefined : `train ${lossText(last)}`,
+          endLabel: last === undefined ? undefined : t('train {0}', lossText(last)),
         }),
       );
     if (shown.eval && evals.length > 0)
       sets.push(
         line(evals, token('charts-yellow'), 2, {
-          label: 'eval',
+          label: t('eval'),
           order: 1,
           pointRadius: 3.5,
-          endLabel: `eval ${lossText(evals.at(-1)!.y)}`,
+          endLabel: t('eval {0}', lossText(evals.at(-1)!.y)),
         }),
       );
     compared.forEach((other, i) => {
@@ -321,7 +322,7 @@ export class RunCharts {
       const end = whole.at(-1);
       sets.push(
         line(whole, token(look.colour), 1.5, {
-          label: points.length > 0 ? `${other.name}, eval` : other.name,
+          label: points.length > 0 ? `${other.name}, ${t('eval')}` : other.name,
           order: 4,
           borderDash: [...look.dash],
           pointRadius: points.length > 0 ? 3 : 0,
@@ -344,7 +345,7 @@ export class RunCharts {
       marks: {
         lines: Array.from({ length: Math.floor(epochs / every) }, (_, i) => ({
           x: (i + 1) * every * stepsPerEpoch,
-          label: `epoch ${integer((i + 1) * every + 1)}`,
+          label: t('epoch {0}', integer((i + 1) * every + 1)),
         })).filter(({ x }) => x < to / 1.03),
         ticks: history.checkpoints.map(({ step }) => ({ x: step, best: step === bestStep })),
       },

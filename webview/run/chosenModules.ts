@@ -1,5 +1,6 @@
 // What a method chose between a model's modules → layers with the modules that have a pair of their own. Pure.
 import type { ModuleChoice } from '../../src/protocol/run';
+import { plural } from '../shared/texts';
 
 export interface ChosenLayer {
   /** Null for modules outside of the layers. */
@@ -38,8 +39,12 @@ export function chosenModules(choices: readonly ModuleChoice[]): ChosenModules {
 
 /** The choice in one sentence. */
 export function choiceSentence({ kept, total, sharedPairs }: ChosenModules): string {
-  const own = `${kept} of ${total} modules ${kept === 1 ? 'has a pair of its own' : 'have pairs of their own'}`;
-  return sharedPairs === 0
-    ? `${own}.`
-    : `${own}; the others share ${sharedPairs} ${sharedPairs === 1 ? 'pair' : 'pairs'}.`;
+  const own = plural(
+    kept,
+    '1 of {1} modules has a pair of its own',
+    '{0} of {1} modules have pairs of their own',
+    total,
+  );
+  if (sharedPairs === 0) return `${own}.`;
+  return `${own}; ${plural(sharedPairs, 'the others share 1 pair', 'the others share {0} pairs')}.`;
 }

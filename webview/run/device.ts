@@ -1,6 +1,7 @@
 // The device of a run: how much of its memory is taken and how busy it is, now and over the run. It draws what it is told.
 import { type Child, el, quantity } from '../shared/dom';
 import { bytes, bytesText } from '../shared/format';
+import { t } from '../shared/texts';
 import { devicePeak, lineHeight as height, sharePath, lineWidth as width } from './deviceLine';
 import type { DevicePoint } from './history';
 
@@ -35,23 +36,37 @@ export function deviceUse(points: readonly DevicePoint[]): Child {
     peak === null || total === null
       ? null
       : tile(
-          'Device memory',
+          t('Device memory'),
           used === null ? '–' : quantity(...bytes(used)),
           sharePath(
             points.map((one) => ({ at: one.at, share: one.used === null ? null : one.used / total })),
           ),
-          `Memory of ${device}: ${used === null ? 'unknown' : bytesText(used)} of ${bytesText(total)} taken, ${bytesText(peak)} at most`,
+          t(
+            'Memory of {0}: {1} of {2} taken, {3} at most',
+            device,
+            used === null ? t('unknown') : bytesText(used),
+            bytesText(total),
+            bytesText(peak),
+          ),
         ),
     peak === null || total === null
       ? null
-      : el('p', { class: 'small muted' }, `of ${bytesText(total)}, at most ${bytesText(peak)}, all programs`),
+      : el(
+          'p',
+          { class: 'small muted' },
+          t('of {0}, at most {1}, all programs', bytesText(total), bytesText(peak)),
+        ),
     points.every((one) => one.utilization === null)
       ? null
       : tile(
-          'Device busy',
+          t('Device busy'),
           percent === '' ? '–' : quantity(percent, '%'),
           sharePath(points.map((one) => ({ at: one.at, share: one.utilization }))),
-          `Share of the time in which ${device} computed: ${percent === '' ? 'unknown' : `${percent} %`} now`,
+          t(
+            'Share of the time in which {0} computed: {1} now',
+            device,
+            percent === '' ? t('unknown') : `${percent} %`,
+          ),
         ),
   );
 }

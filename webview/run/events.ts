@@ -1,10 +1,11 @@
 // Events as a list: when, what kind, in one sentence.
 import type { OtherEvent } from '../../src/protocol/panels/run';
 import { type Child, el, fill, type IconName, icon } from '../shared/dom';
-import { clock, integer, loss as lossText } from '../shared/format';
+import { clock, decimal, integer, loss as lossText } from '../shared/format';
+import { t } from '../shared/texts';
 
 function describe(event: OtherEvent): { mark: IconName; kind: string; text: Child } | undefined {
-  const at = (step: number): Child => el('b', {}, `Step ${integer(step)}`);
+  const at = (step: number): Child => el('b', {}, t('Step {0}', integer(step)));
   switch (event.type) {
     case 'run-started':
       return {
@@ -12,8 +13,8 @@ function describe(event: OtherEvent): { mark: IconName; kind: string; text: Chil
         kind: '',
         text:
           event.resumedFromStep === null
-            ? 'Training begins'
-            : `Goes on from step ${integer(event.resumedFromStep)}`,
+            ? t('Training begins')
+            : t('Goes on from step {0}', integer(event.resumedFromStep)),
       };
     case 'note':
       return { mark: 'info', kind: '', text: event.message };
@@ -27,13 +28,21 @@ function describe(event: OtherEvent): { mark: IconName; kind: string; text: Chil
       return {
         mark: 'warning',
         kind: '',
-        text: [at(event.step), `: skipped, float16 overflowed; the loss scale is now ${event.lossScale}`],
+        text: [
+          at(event.step),
+          ': ',
+          t('skipped, float16 overflowed; the loss scale is now {0}', decimal(String(event.lossScale))),
+        ],
       };
     case 'eval':
       return {
         mark: 'graph-line',
         kind: '',
-        text: [at(event.step), `: eval ${lossText(event.loss)}${event.best ? ', best' : ''}`],
+        text: [
+          at(event.step),
+          ': ',
+          event.best ? t('eval {0}, best', lossText(event.loss)) : t('eval {0}', lossText(event.loss)),
+        ],
       };
     case 'checkpoint':
       return {
@@ -41,7 +50,12 @@ function describe(event: OtherEvent): { mark: IconName; kind: string; text: Chil
         kind: '',
         text: [
           at(event.step),
-          `: checkpoint${event.reason === 'best' ? ', best' : event.reason === 'asked' ? ', asked for' : ''}`,
+          ': ',
+          event.reason === 'best'
+            ? t('checkpoint, best')
+            : event.reason === 'asked'
+              ? t('checkpoint, asked for')
+              : t('checkpoint'),
         ],
       };
     case 'finished':
@@ -50,14 +64,14 @@ function describe(event: OtherEvent): { mark: IconName; kind: string; text: Chil
         kind: 'ok',
         text:
           event.reason === 'early-stopping'
-            ? 'Finished early: the evaluation loss stopped falling'
-            : 'Finished',
+            ? t('Finished early: the evaluation loss stopped falling')
+            : t('Finished'),
       };
     case 'stopped':
       return {
         mark: 'debug-stop',
         kind: '',
-        text: [at(event.step), event.checkpoint === null ? ': stopped' : ': stopped and saved'],
+        text: [at(event.step), ': ', event.checkpoint === null ? t('stopped') : t('stopped and saved')],
       };
     case 'failed':
       return { mark: 'error', kind: 'bad', text: event.error.message.split('\n')[0] };
@@ -105,7 +119,7 @@ export class EventList {
     this.#list.prepend(...rows);
     while (this.#list.childElementCount > this.most) this.#list.lastElementChild!.remove();
     const shown =
-      this.#list.childElementCount > 0 ? this.#list : el('p', { class: 'muted small' }, 'Nothing yet.');
+      this.#list.childElementCount > 0 ? this.#list : el('p', { class: 'muted small' }, t('Nothing yet.'));
     if (this.element.firstChild !== shown) fill(this.element, shown);
   }
 }

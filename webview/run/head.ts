@@ -3,6 +3,7 @@ import type { RunRemedy, RunState, RunView } from '../../src/protocol/panels/run
 import { action, button, type Child, el, fill, type IconName, icon } from '../shared/dom';
 import { clockSeconds, count, durationText, integer, loss as lossText } from '../shared/format';
 import { Slot } from '../shared/slot';
+import { plural, t } from '../shared/texts';
 
 export function isLive(state: RunState): boolean {
   return state !== 'finished' && state !== 'stopped' && state !== 'failed';
@@ -24,34 +25,50 @@ const marks: Record<RunState, [IconName, string]> = {
 
 /** `Running, step 864 of 1,323, epoch 2 of 3`. */
 export function stateText(run: RunView): string {
-  const { state, step, totalSteps, plan } = run;
-  const of = totalSteps === null ? '' : ` of ${integer(totalSteps)}`;
-  const epochs =
-    plan === null || totalSteps === null || plan.stepsPerEpoch === 0 ? 0 : totalSteps / plan.stepsPerEpoch;
-  const epoch =
-    epochs > 1
-      ? `, epoch ${integer(Math.min(Math.ceil(epochs), Math.floor(run.epoch) + 1))} of ${integer(Math.ceil(epochs))}`
-      : '';
+  const { state, step, totalSteps } = run;
+  const at = integer(step);
   switch (state) {
     case 'waiting':
-      return run.phase ?? 'Waiting for the device';
+      return run.phase ?? t('Waiting for the device');
     case 'starting':
-      return run.phase ?? 'Starting';
+      return run.phase ?? t('Starting');
     case 'running':
-      return step === 0
-        ? (run.phase ?? 'Waiting for the first step')
-        : `Running, step ${integer(step)}${of}${epoch}${run.phase === null ? '' : `; ${run.phase}`}`;
+      return step === 0 ? (run.phase ?? t('Waiting for the first step')) : runningText(run);
     case 'paused':
-      return `Paused at step ${integer(step)}${of}`;
+      return totalSteps === null
+        ? t('Paused at step {0}', at)
+        : t('Paused at step {0} of {1}', at, integer(totalSteps));
     case 'stopping':
-      return `Stopping at step ${integer(step)}${of}`;
+      return totalSteps === null
+        ? t('Stopping at step {0}', at)
+        : t('Stopping at step {0} of {1}', at, integer(totalSteps));
     case 'finished':
-      return `Finished, ${integer(step)} steps`;
+      return plural(step, 'Finished, 1 step', 'Finished, {0} steps');
     case 'stopped':
-      return `Stopped at step ${integer(step)}${of}`;
+      return totalSteps === null
+        ? t('Stopped at step {0}', at)
+        : t('Stopped at step {0} of {1}', at, integer(totalSteps));
     case 'failed':
-      return step === 0 ? 'Failed before the first step' : `Failed at step ${integer(step)}${of}`;
+      if (step === 0) return t('Failed before the first step');
+      return totalSteps === null
+        ? t('Failed at step {0}', at)
+        : t('Failed at step {0} of {1}', at, integer(totalSteps));
   }
+}
+
+function runningText({ step, totalSteps, plan, epoch, phase }: RunView): string {
+  const parts = [
+    totalSteps === null
+      ? t('Running, step {0}', integer(step))
+      : t('Running, step {0} of {1}', integer(step), integer(totalSteps)),
+  ];
+  const epochs =
+    plan === null || totalSteps === null || plan.stepsPerEpoch === 0 ? 0 : totalSteps / plan.stepsPerEpoch;
+  if (epochs > 1) {
+    const now = Math.min(Math.ceil(epochs), Math.floor(epoch) + 1);
+    parts.push(t('epoch {0} of {1}', integer(now), integer(Math.ceil(epochs))));
+  }
+  return `${parts.join(', ')}${phase === null ? '' : `; ${phase}`}`;
 }
 
 const title = new Slot(el('h1', {}));
@@ -63,7 +80,7 @@ const bar = new Slot(
   el('div', {
     class: 'rn-bar',
     role: 'progressbar',
-    'aria-label': 'Progress',
+    'aria-label': t('Progress'),
     'aria-valuemin': 0,
     'aria-valuemax': 100,
   }),
@@ -88,40 +105,40 @@ export function drawHead(
   const buttons = (): Child =>
     isLive(state)
       ? [
-          button(state === 'paused' ? 'Continue' : 'Pause', () => command('pauseRun', id), {
+          button(state === 'paused' ? t('Continue') : t('Pause'), () => command('pauseRun', id), {
             icon: state === 'paused' ? 'play' : 'debug-pause',
             disabled: disabled || state === 'stopping' || step === 0,
           }),
-          button('Stop and save', () => command('stopRun', id), {
+          button(t('Stop and save'), () => command('stopRun', id), {
             icon: 'debug-stop',
             disabled: disabled || state === 'stopping',
           }),
-          button('Checkpoint now', () => command('checkpointNow', id), {
+          button(t('Checkpoint now'), () => command('checkpointNow', id), {
             icon: 'save',
             disabled: disabled || step === 0,
           }),
         ]
       : state === 'finished'
         ? [
-            button('Try adapter', () => command('tryAdapter', run.adapter), {
+            button(t('Try adapter'), () => command('tryAdapter', run.adapter), {
               icon: 'comment-discussion',
               appearance: 'primary',
               disabled: disabled || run.adapter === null,
             }),
-            button('Inspect adapter', () => command('inspectAdapter', run.adapter), {
+            button(t('Inspect adapter'), () => command('inspectAdapter', run.adapter), {
               icon: 'eye',
               disabled: run.adapter === null,
             }),
           ]
         : [
             state === 'stopped'
-              ? button('Resume', () => command('resumeRun', id), {
+              ? button(t('Resume'), () => command('resumeRun', id), {
                   icon: 'debug-restart',
                   appearance: 'primary',
                   disabled,
                 })
               : null,
-            button('Open folder', () => command('openRunFolder', id), {
+            button(t('Open folder'), () => command('openRunFolder', id), {
               icon: 'folder-opened',
               disabled: run.folder === null,
             }),
@@ -130,10 +147,18 @@ export function drawHead(
     plan?.device === undefined
       ? []
       : [
-          `${plan.adapter}, ${count(plan.trainableParameters)} of ${count(plan.totalParameters)} parameters train`,
+          t(
+            '{0}, {1} of {2} parameters train',
+            plan.adapter,
+            count(plan.trainableParameters),
+            count(plan.totalParameters),
+          ),
           plan.modelType,
-          `${integer(plan.trainExamples)} examples${plan.evalExamples > 0 ? `, ${integer(plan.evalExamples)} held out` : ''}`,
-          `batch ${plan.effectiveBatchSize}`,
+          [
+            plural(plan.trainExamples, '1 example', '{0} examples'),
+            ...(plan.evalExamples > 0 ? [t('{0} held out', integer(plan.evalExamples))] : []),
+          ].join(', '),
+          t('batch {0}', plan.effectiveBatchSize),
           `${plan.device}, ${plan.dtype}`,
         ];
   const share = totalSteps === null || totalSteps === 0 ? 0 : Math.min(1, step / totalSteps);
@@ -153,7 +178,7 @@ export function drawHead(
       [what, silence, bar, failed, bestLine].map(({ element }) => element),
     );
   title.show([mark, look, run.name], () => [icon(mark, look), run.name]);
-  const words = silent ? `Last seen at step ${integer(step)}` : stateText(run);
+  const words = silent ? t('Last seen at step {0}', integer(step)) : stateText(run);
   stateLine.show(words, () => words);
   actions.show([state, disabled, step === 0, id, run.adapter, run.folder], buttons);
   what.show(facts, () => (facts.length === 0 ? null : facts.join('; ')));
@@ -164,8 +189,20 @@ export function drawHead(
           el(
             'span',
             {},
-            `No sign of life from the trainer since ${clockSeconds(Date.now() - context.silentMs)} (${durationText(context.silentMs / 1000)}). ${run.pid === null ? '' : `Its process ${run.pid} still runs, so the run goes on; `}this page shows what it has written. `,
-            action('Show log', () => command('showLog', id)),
+            t(
+              'No sign of life from the trainer since {0} ({1}).',
+              clockSeconds(Date.now() - context.silentMs),
+              durationText(context.silentMs / 1000),
+            ),
+            ' ',
+            run.pid === null
+              ? t('This page shows what it has written.')
+              : t(
+                  'Its process {0} still runs, so the run goes on; this page shows what it has written.',
+                  run.pid,
+                ),
+            ' ',
+            action(t('Show log'), () => command('showLog', id)),
           ),
         ]
       : null,
@@ -183,7 +220,11 @@ export function drawHead(
     state === 'finished' && best !== undefined && best.evalLoss !== null
       ? [
           icon('star-full'),
-          el('span', {}, `Best checkpoint: step ${integer(best.step)}, eval ${lossText(best.evalLoss)}.`),
+          el(
+            'span',
+            {},
+            t('Best checkpoint: step {0}, eval {1}.', integer(best.step), lossText(best.evalLoss)),
+          ),
         ]
       : null,
   );
@@ -195,7 +236,7 @@ function failure(
   mend: (remedy: RunRemedy) => void,
 ): Child {
   const { error, id } = run;
-  const [first, ...rest] = (error?.message ?? 'It ended without saying why.').split('\n');
+  const [first, ...rest] = (error?.message ?? t('It ended without saying why.')).split('\n');
   const newest = run.checkpoints.at(-1);
   return [
     el('h2', {}, first),
@@ -212,7 +253,11 @@ function failure(
     el(
       'p',
       {},
-      `${error?.remedy ?? ''}${newest === undefined ? ' Nothing was saved.' : ` The checkpoint of step ${integer(newest.step)} is kept.`}`,
+      error?.remedy ?? '',
+      ' ',
+      newest === undefined
+        ? t('Nothing was saved.')
+        : t('The checkpoint of step {0} is kept.', integer(newest.step)),
     ),
     run.remedies.length === 0
       ? null
@@ -224,10 +269,14 @@ function failure(
               'li',
               {},
               action(
-                `Open form with ${remedy.edits.map(({ key, value }) => `${key}: ${value}`).join(', ')}`,
+                t('Open form with {0}', remedy.edits.map(({ key, value }) => `${key}: ${value}`).join(', ')),
                 () => mend(remedy),
               ),
-              el('span', { class: 'small muted' }, remedy.sameResult ? 'same result' : 'changes the result'),
+              el(
+                'span',
+                { class: 'small muted' },
+                remedy.sameResult ? t('same result') : t('changes the result'),
+              ),
             ),
           ),
         ),
@@ -236,12 +285,12 @@ function failure(
       { class: 'lw-actions' },
       newest === undefined
         ? null
-        : button(`Resume from step ${integer(newest.step)}`, () => command('resumeRun', id), {
+        : button(t('Resume from step {0}', integer(newest.step)), () => command('resumeRun', id), {
             icon: 'debug-restart',
             appearance: 'primary',
             disabled: !run.trusted,
           }),
-      button('Show log', () => command('showLog', id), { icon: 'output' }),
+      button(t('Show log'), () => command('showLog', id), { icon: 'output' }),
     ),
   ];
 }

@@ -2,6 +2,8 @@
 // the focus keeps it, while the page redraws.
 import type { ModuleChoice } from '../../src/protocol/run';
 import { el, fill, icon } from '../shared/dom';
+import { fixed } from '../shared/format';
+import { t } from '../shared/texts';
 import { type ChosenLayer, choiceSentence, chosenModules } from './chosenModules';
 
 const drawn = new WeakMap<HTMLElement, readonly ModuleChoice[]>();
@@ -19,21 +21,21 @@ export function drawModules(place: HTMLElement, choices: readonly ModuleChoice[]
   const open = place.querySelector('details')?.open === true;
   fill(
     place,
-    el('h2', {}, 'Modules'),
+    el('h2', {}, t('Modules')),
     el('p', { class: 'small muted' }, choiceSentence(chosen)),
     chosen.layers.length === 0
       ? null
       : el(
           'details',
           { open },
-          el('summary', {}, icon('chevron-right', 'tw'), 'With a pair of their own'),
+          el('summary', {}, icon('chevron-right', 'tw'), t('With a pair of their own')),
           el(
             'div',
             {
               class: 'rn-modules',
               role: 'region',
               tabindex: 0,
-              'aria-label': 'Modules with a pair of their own',
+              'aria-label': t('Modules with a pair of their own'),
             },
             el(
               'table',
@@ -41,7 +43,9 @@ export function drawModules(place: HTMLElement, choices: readonly ModuleChoice[]
               el(
                 'caption',
                 { class: 'said' },
-                'Modules with a pair of their own by layer, and their share of what the modules of their group add',
+                t(
+                  'Modules with a pair of their own by layer, and their share of what the modules of their group add',
+                ),
               ),
               chosen.layers.map(rows),
             ),
@@ -60,7 +64,7 @@ function rows({ layer, modules }: ChosenLayer): HTMLElement {
       el(
         'th',
         { scope: 'rowgroup', colspan: 2 },
-        layer === null ? 'Outside of the layers' : `Layer ${layer}`,
+        layer === null ? t('Outside of the layers') : t('Layer {0}', layer),
       ),
     ),
     modules.map(({ place, importance }) =>
@@ -68,7 +72,7 @@ function rows({ layer, modules }: ChosenLayer): HTMLElement {
         'tr',
         {},
         el('th', { scope: 'row', class: 'mono' }, place),
-        el('td', { class: 'num' }, `${(100 * importance).toFixed(1)} %`),
+        el('td', { class: 'num' }, `${fixed(100 * importance, 1)} %`),
       ),
     ),
   );

@@ -1,6 +1,7 @@
 // Samples: prompts on the left, on the right what the model wrote at each evaluation, the newest first.
-import { action, el, fill } from '../shared/dom';
+import { action, el, fill, prose } from '../shared/dom';
 import { clock, integer } from '../shared/format';
+import { t } from '../shared/texts';
 import type { SampleText } from './history';
 
 let chosen = 0;
@@ -18,9 +19,7 @@ export function drawSamples(place: HTMLElement, samples: readonly SampleText[]):
       el(
         'p',
         { class: 'muted' },
-        'No samples yet. Prompts in ',
-        el('code', {}, 'sample_prompts'),
-        ' are completed at every evaluation.',
+        prose(t('No samples yet. Prompts in `sample_prompts` are completed at every evaluation.')),
       ),
     );
     return;
@@ -36,7 +35,7 @@ export function drawSamples(place: HTMLElement, samples: readonly SampleText[]):
     el(
       'div',
       {},
-      el('h2', { id: 'h-prompts' }, 'Prompts'),
+      el('h2', { id: 'h-prompts' }, t('Prompts')),
       el(
         'ul',
         {
@@ -75,15 +74,15 @@ export function drawSamples(place: HTMLElement, samples: readonly SampleText[]):
       el(
         'h2',
         {},
-        'Prompt',
+        t('Prompt'),
         el(
           'span',
           { class: 'end small' },
           action(
-            'Copy',
+            t('Copy'),
             () =>
               void navigator.clipboard.writeText(
-                own.map(({ step, text }) => `step ${step}\n${text}`).join('\n\n'),
+                own.map(({ step, text }) => `${t('step {0}', step)}\n${text}`).join('\n\n'),
               ),
           ),
         ),
@@ -95,7 +94,7 @@ export function drawSamples(place: HTMLElement, samples: readonly SampleText[]):
         el(
           'thead',
           {},
-          el('tr', {}, el('th', { scope: 'col' }, 'Step'), el('th', { scope: 'col' }, 'Completion')),
+          el('tr', {}, el('th', { scope: 'col' }, t('Step')), el('th', { scope: 'col' }, t('Completion'))),
         ),
         el(
           'tbody',
@@ -104,7 +103,7 @@ export function drawSamples(place: HTMLElement, samples: readonly SampleText[]):
             el(
               'tr',
               {},
-              el('th', { scope: 'row' }, `step ${integer(step)}`, el('small', {}, clock(time))),
+              el('th', { scope: 'row' }, t('step {0}', integer(step)), el('small', {}, clock(time))),
               el('td', { class: `txt${i === 0 ? '' : ' old'}` }, text),
             ),
           ),

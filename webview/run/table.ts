@@ -1,6 +1,7 @@
 // The loss chart as a table, for those who do not see it: every evaluation and a bounded number of steps.
 import { el } from '../shared/dom';
 import { integer, loss as lossText, rate, short } from '../shared/format';
+import { t } from '../shared/texts';
 import type { RunHistory } from './history';
 
 const mostRows = 100;
@@ -19,7 +20,7 @@ export function lossTable(history: RunHistory): HTMLElement {
     el(
       'caption',
       { class: 'small muted' },
-      every === 1 ? 'Every step' : `Every ${integer(every)}th step and every evaluation`,
+      every === 1 ? t('Every step') : t('Every {0}th step and every evaluation', integer(every)),
     ),
     el(
       'thead',
@@ -27,13 +28,13 @@ export function lossTable(history: RunHistory): HTMLElement {
       el(
         'tr',
         {},
-        head('Step'),
-        head('Loss'),
-        head('Smoothed'),
-        head('Eval'),
-        head('Learning rate'),
-        head('Gradient norm'),
-        head('Tokens/s'),
+        head(t('Step')),
+        head(t('Loss')),
+        head(t('Smoothed')),
+        head(t('Eval')),
+        head(t('Learning rate')),
+        head(t('Gradient norm')),
+        head(t('Tokens/s')),
       ),
     ),
     el(
