@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { readRaw, readSafetensors, readTensor } from '../../src/engine/checkpoint/safetensors';
 import { elements } from '../../src/engine/dtype';
-import { pagingFor, piecesOf, stateMemory } from '../../src/engine/execution/paging';
+import { divisionOf, pagingFor, piecesOf, stateMemory } from '../../src/engine/execution/paging';
 import type { OptimizerSettings } from '../../src/engine/optim/optimizer';
 import { optimizerOf, optimizers } from '../../src/engine/optim/registry';
 import { Random } from '../../src/engine/random';
@@ -225,6 +225,88 @@ for (const id of optimizers.filter(({ paged }) => paged).map((optimizer) => opti
     });
   });
 }
+
+/** Slabs of several tensors; `whole` ones fill blocks, so that their seams do not count. */
+function divisible(whole: boolean) {
+  const shapes: Record<string, [number, number]> = whole
+    ? { a: [64, 512], b: [32, 256], c: [128, 1024] }
+    : { a: [67, 70], b: [40, 130], c: [300, 401] };
+  return Object.entries(shapes).map(([name, shape]) =>
+    tensorOf(name, shape, normal(elements(shape), 3, name)),
+  );
+}
+
+for (const { id, divisible: cuts } of optimizers) {
+  test(`${id}: ${cuts ? 'large slabs in pieces give the bits of the whole' : 'slabs go whole'}`, async () => {
+    const settings = settingsOf(id);
+    await onCpu(async (runtime) => {
+      for (const whole of [true, false]) {
+        const steps = (step: number) =>
+          new Map(
+            divisible(whole).map(({ name, shape }) => [name, normal(elements(shape), step, name)] as const),
+          );
+        const before = runtime.memory().tensorBytes;
+        const runs = [];
+        for (const pieceLength of [Number.POSITIVE_INFINITY, 10_000, 1024]) {
+          const run = await harness(runtime, divisible(whole), settings, { pieceLength });
+          const optimizer = optimizerOf(id);
+          const cut = run.state.slabs.map((slab) =>
+            divisionOf(slab, optimizer, undefined, 'cpu', pieceLength),
+          );
+          // Too many layouts of pieces are not worth it.
+          const expected = cuts === true && pieceLength === 10_000;
+          if (expected || !cuts || pieceLength > 1e9) assert.equal(cut.some(Boolean), expected);
+          for (let step = 1; step <= 3; step++) await run.step(step, 0.01, steps(step));
+          runs.push({ all: run.state.readAll(), kept: run.state.readOptimizer() });
+          run.release();
+        }
+        assert.deepEqual(runs[1], runs[0]);
+        assert.deepEqual(runs[2], runs[0]);
+        assert.equal(runtime.memory().tensorBytes, before, 'everything is given back');
+      }
+    });
+  });
+}
+
+test('pieces that are alike share a program; transforms and devices without addresses go whole', () => {
+  const entry = (count: number, i: number) => ({
+    tensor: tensorOf(`t${i}`, [count], new Float32Array()),
+    offset: 0,
+    count,
+  });
+  const slabOf = (counts: number[]) => ({
+    name: 's',
+    kind: '',
+    frozen: false,
+    length: counts.reduce((sum, count) => sum + count, 0),
+    group: { learningRateScale: 1, decay: true },
+    entries: counts.map(entry),
+  });
+  const adamw = optimizerOf('adamw');
+  const layouts = (counts: number[], length?: number): number => {
+    const pieces = divisionOf(slabOf(counts), adamw, undefined, 'cpu', length);
+    return new Set(pieces?.map(({ slab }) => slab.entries.map(({ count }) => count).join())).size;
+  };
+  assert.equal(layouts(Array(50).fill(2560), 4096), 2, 'all alike but the last');
+  assert.equal(layouts([100_000], 4096), 2);
+  assert.equal(
+    layouts(
+      Array.from({ length: 50 }, (_, i) => 2561 + 3 * i),
+      4096,
+    ),
+    0,
+    'too many layouts',
+  );
+  assert.equal(layouts([1 << 18]), 0, 'small enough');
+  assert.ok(layouts([1 << 20]) > 0);
+  assert.equal(divisionOf(slabOf([1 << 20]), adamw, undefined, 'webgpu'), undefined);
+  assert.equal(
+    divisionOf(slabOf([1 << 20]), adamw, undefined, 'cuda'),
+    undefined,
+    'launches cost more there',
+  );
+  assert.equal(divisionOf({ ...slabOf([1 << 20]), frozen: true }, adamw, undefined, 'cpu'), undefined);
+});
 
 test('pieces cover a slab once, cut at tensors and whole blocks', () => {
   const entry = (count: number, i: number) => ({

@@ -39,7 +39,7 @@ export function deepForecast(config: JsonObject, model: Model, recipe: Recipe): 
   const onwards = (a: number, b: number): number => b + (layers - few - 1) * (b - a);
 
   const arenas = more.arenas.map((arena, i) => {
-    const before = less.arenas[i]!;
+    const before = less.arenas[i] ?? arena;
     const liveBytes = onwards(before.liveBytes, arena.liveBytes);
     // Where values are whole weights or vectors over all layers, what is wasted on them grows as they do (measured).
     if (i === updateArena || recipe.adapter === 'none') {

@@ -8,12 +8,12 @@ import { evaluationGraph } from '../compile/evaluationGraph';
 import { dropoutPoolFor, gradientGraph } from '../compile/gradientGraph';
 import { joiningOf } from '../compile/projections';
 import type { Slab } from '../compile/slabs';
-import { updateGraph } from '../compile/updateGraph';
+import { pieceGraph, updateGraph } from '../compile/updateGraph';
 import { byteSize } from '../dtype';
 import { packedInRun } from '../execution/baseQuantization';
 import { chooseDevice } from '../execution/deviceName';
 import { joinRule } from '../execution/joining';
-import { isPaged, pagingFor, stateMemory } from '../execution/paging';
+import { divisionOf, isPaged, type Piece, pagingFor, piecesOf, stateMemory } from '../execution/paging';
 import type { Graph, Value } from '../graph/graph';
 import { bfloat16Capability, type Precision, precisionFor } from '../graph/precision';
 import type { Model } from '../models/architecture';
@@ -64,8 +64,14 @@ export function forecast(
   const length = Math.min(recipe.max_length, model.maxPositions);
   const dropoutPool = dropoutPoolFor(plan, rows * length);
   const optimizer = optimizerOf(recipe.optim);
-  const paging = pagingFor(recipe, chooseDevice(recipe.device).kind, recipe.output_dir);
-  const streamed = (slab: Slab): boolean => paging.place === 'host' && isPaged(slab, optimizer);
+  const device = chooseDevice(recipe.device).kind;
+  const paging = pagingFor(recipe, device, recipe.output_dir);
+  const pieces = new Map<Slab, readonly Piece[]>();
+  for (const slab of slabs) {
+    const paged = paging.place === 'host' && isPaged(slab, optimizer);
+    const own = paged ? piecesOf(slab) : divisionOf(slab, optimizer, plan, device);
+    if (own) pieces.set(slab, own);
+  }
   const joining = joiningOf(model, packed, joinRule(precision.device));
   const gradient = gradientGraph({
     model,
@@ -82,13 +88,17 @@ export function forecast(
     joining,
     attention: attentionOf(recipe, model),
   });
-  const graphs: Graph[] = [gradient.graph, updateGraph(slabs, optimizer, recipe, plan, streamed)];
+  const update = updateGraph(slabs, optimizer, recipe, plan, (slab) => pieces.has(slab));
+  const graphs: Graph[] = [gradient.graph, update];
   if (recipe.eval_dataset.length > 0 || recipe.val_size > 0) {
     const options = { model, plan, slabs, rows: recipe.per_device_eval_batch_size, length, precision };
     graphs.push(
       evaluationGraph({ ...options, packed, joining, packing: recipe.packing, result: 'loss' }).graph,
     );
   }
+  // Last, since models of few layers may have none (deepModels.ts).
+  const [largest] = [...pieces.values()].flat().sort((a, b) => b.slab.length - a.slab.length);
+  if (largest) graphs.push(pieceGraph(largest.slab, optimizer, recipe, plan));
   const lives = graphs.map((graph) => liveness(graph));
   const activations = Math.max(...lives.map((life) => life.peakBytes));
   const reserved = Math.max(...lives.map((life) => life.reservedBytes));

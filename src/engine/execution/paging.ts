@@ -1,5 +1,8 @@
-// Where the state of a paged optimizer lies, and the pieces in which it moves through a window on the device. Knows no runtime.
+// Where the state of a paged optimizer lies, and the pieces in which slabs are updated: because their state moves through a
+// window on the device, or so that what is computed on the way stays small. Knows no runtime.
+import type { AdapterPlan } from '../adapters/plan';
 import type { Slab, SlabEntry } from '../compile/slabs';
+import { transformConstants } from '../compile/updateGraph';
 import { byteSize } from '../dtype';
 import { blockSize } from '../optim/blockwise';
 import type { Optimizer, OptimizerSettings } from '../optim/optimizer';
@@ -13,6 +16,10 @@ export type Paging = { place: 'device' | 'host' } | { place: 'file'; folder: str
 const pagedFrom = 1e5;
 /** Parameters that are updated at once. */
 const windowLength = 1 << 24;
+/** Parameters that a divisible update takes at once on the CPU, so that what it computes stays in the processor's cache. */
+const cachedLength = 1 << 18;
+/** Layouts of pieces that are worth a program each. */
+const mostLayouts = 4;
 
 export function isPaged(slab: Slab, optimizer: Optimizer): boolean {
   return optimizer.paged === true && !slab.frozen && slab.length >= pagedFrom;
@@ -92,6 +99,37 @@ export function stateMemory(
     }
   }
   return { device: device + window, elsewhere };
+}
+
+/**
+ * The pieces in which a slab is updated although its state lies on the device; undefined where it goes in one.
+ * @param length parameters of a piece, at most; the device's own without it.
+ */
+export function divisionOf(
+  slab: Slab,
+  optimizer: Optimizer,
+  plan: AdapterPlan | undefined,
+  device: DeviceKind,
+  length: number = device === 'cpu' ? cachedLength : windowLength,
+): Piece[] | undefined {
+  if (!optimizer.divisible || slab.frozen || slab.length <= length) return undefined;
+  // WebGPU's memory has no addresses, and a gradient transform sees whole tensors.
+  if (device === 'webgpu' || transformConstants(plan).length > 0) return undefined;
+  const pieces = piecesOf(slab, length).map((piece) => ({ ...piece, slab: seamless(piece.slab) }));
+  const layouts = new Set(pieces.map(({ slab: { entries } }) => entries.map(({ count }) => count).join()));
+  return layouts.size <= mostLayouts ? pieces : undefined;
+}
+
+/** Tensors that fill whole blocks as one with what follows: no block tells them apart, so that most pieces are alike. */
+function seamless(slab: Slab): Slab {
+  const entries: SlabEntry[] = [];
+  for (const entry of slab.entries) {
+    const last = entries.at(-1);
+    if (last && last.count % blockSize === 0)
+      entries[entries.length - 1] = { ...last, count: last.count + entry.count };
+    else entries.push(entry);
+  }
+  return { ...slab, entries };
 }
 
 /** Where a piece's state begins in each slot of its slab, in elements. */

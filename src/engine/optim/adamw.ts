@@ -12,6 +12,7 @@ export const adamw: Optimizer = {
     summary: 'Adam with decoupled weight decay and bias correction.',
     fields: [],
   },
+  divisible: true,
   slots: (slab) => perElement(slab, 'm', 'v'),
   scalars: adamScalars,
   update(context) {

@@ -60,6 +60,7 @@ export const adamw8bit: Optimizer = {
     summary: "A quarter of AdamW's state, for a little rounding; as bitsandbytes keeps it.",
     fields: [min8BitSize],
   },
+  divisible: true,
   layout: ({ shape, module }: PlannedTensor, settings) => ({
     kind: in8Bit(elements(shape), settings) && module?.kind !== 'embedding' ? '8bit' : '32bit',
   }),

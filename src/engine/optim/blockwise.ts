@@ -1,5 +1,6 @@
 // Optimizer state in 8 bits as bitsandbytes keeps it: blocks of 256 values of one tensor share their largest size, each value
 // is the nearest of 256 dynamic codes, signed or not. A tensor's last block is filled up with zeros. As graph operators.
+import { elements } from '../dtype';
 import { invariant } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
@@ -74,36 +75,40 @@ export function decoded(b: GraphBuilder, { codes, absmax }: Coded, signed: boole
 /** The nearest codes of filled-up values; between two, the lower. */
 export function encoded(b: GraphBuilder, x: Value, signed: boolean): Coded {
   const [count] = x.shape as [number];
+  const column = [count / blockSize, 1];
   const blocks = b.reshape(x, [count / blockSize, blockSize]);
   const sizes = signed ? b.op('Abs', [blocks], {}) : blocks;
   const absmax = b.op('ReduceMax', [sizes], { axes: [1], keepdims: 0 });
-  const divisor = b.reshape(b.op('Max', [absmax, b.scalar(1e-38)], {}), [count / blockSize, 1]);
-  const share = b.reshape(b.div(blocks, divisor), [count]);
+  const divisor = b.op('Max', [absmax, b.scalar(1e-38)], {});
+  const share = b.div(blocks, b.reshape(divisor, column));
   const { base, midpoints } = search(signed);
-  const bucket = b.op('Cast', [b.scale(placed(b, share, signed), bucketsPerUnit)], { to: 'int32' });
+  // √x, or 1 ± √|x| (from x/√|x|, since the CPU's Sign costs four times a product), in buckets: it spreads the small values
+  // out, so that no bucket holds two midpoints.
+  const scaled = signed && b.div(sizes, b.reshape(b.scale(divisor, bucketsPerUnit ** 2), column));
+  const root = b.op('Sqrt', [scaled || share], {});
+  const placed = scaled
+    ? b.add(b.div(share, b.add(root, b.scalar(1e-30))), b.scalar(bucketsPerUnit))
+    : b.scale(root, bucketsPerUnit);
+  const bucket = b.op('Cast', [placed], { to: 'int32' });
   const least = lookedUp(b, b.constant('int32', [base.length], base, 'buckets'), bucket);
   const bound = lookedUp(b, b.constant('float32', [256], midpoints, 'midpoints'), least);
   const above = b.op('Cast', [b.op('Greater', [share, bound], {})], { to: 'int32' });
-  const code = b.add(least, above);
-  return { codes: b.op('Cast', [code], { to: 'uint8' }), absmax };
+  const code = b.op('Cast', [b.add(least, above)], { to: 'uint8' });
+  return { codes: b.reshape(code, [count]), absmax };
 }
 
-/** Entries of a flat table. Element by element, since the CPU's Gather copies every one by itself, at five times the cost. */
+/**
+ * Entries of a flat table by indices [n, m]. Element by element, since the CPU's Gather copies each by itself, at five times
+ * the cost.
+ */
 function lookedUp(b: GraphBuilder, entries: Value, at: Value): Value {
-  return b.op('GatherElements', [entries, at], { axis: 0 });
+  return b.reshape(
+    b.op('GatherElements', [entries, b.reshape(at, [elements(at.shape)])], { axis: 0 }),
+    at.shape,
+  );
 }
 
-/** x^¼, or 1 ± |x|^¼: spreads the small values out, so that equal buckets of it hold one midpoint at most. */
-function placed(b: GraphBuilder, x: Value, signed: boolean): Value {
-  const root = b.op('Sqrt', [signed ? b.op('Abs', [x], {}) : x], {});
-  const fourth = b.op('Sqrt', [root], {});
-  if (!signed) return fourth;
-  // x / |x|^¾, since the CPU's Sign costs four times a product.
-  const rest = b.add(b.mul(root, fourth), b.scalar(1e-30));
-  return b.add(b.div(x, rest), b.scalar(1));
-}
-
-/** Buckets of ±|x|^¼ between 0 and 1. */
+/** Buckets of ±√|x| between 0 and 1. */
 const bucketsPerUnit = 4096;
 
 /** For every bucket the least code of its values; the next one begins at that code's midpoint, if in the bucket at all. */
@@ -115,7 +120,7 @@ function search(signed: boolean): { base: Int32Array; midpoints: Float32Array } 
   // What rounding may move a value across a bucket's edge.
   const margin = 1e-5;
   const codeAt = (placed: number): number =>
-    placeAmong(midpoints.subarray(0, 255), Math.sign(placed) * placed ** 4);
+    placeAmong(midpoints.subarray(0, 255), Math.sign(placed) * placed ** 2);
   const base = Int32Array.from({ length: (1 - first) * bucketsPerUnit + 1 }, (_, i) => {
     const from = first + i / bucketsPerUnit;
     const least = codeAt(from - margin);

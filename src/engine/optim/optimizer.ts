@@ -75,6 +75,11 @@ export interface Optimizer {
   entry: CatalogueEntry;
   /** Where the state of large slabs lies: on the device, or in host memory and moved through a window. Default device. */
   paged?: true;
+  /**
+   * Parts of a slab are updated alone as they are in the whole, wherever tensors are cut at whole blocks. Large slabs then
+   * go in pieces, so that what is computed on the way stays small.
+   */
+  divisible?: true;
   /** Default: all tensors are of one kind, and share slabs. */
   layout?(tensor: PlannedTensor, settings: OptimizerSettings): TensorLayout;
   /** What does not fit the tensors that train. */

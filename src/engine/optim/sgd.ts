@@ -41,6 +41,7 @@ export const sgd: Optimizer = {
           ]
         : [],
   },
+  divisible: true,
   slots: (slab, settings) => (momentumOf(settings) > 0 ? perElement(slab, 'u') : []),
   scalars: (_, _step, learningRate): Record<string, number> => ({ learning_rate: learningRate }),
   update({ b, slab, parameter, gradient, slots, settings, scalar }) {

@@ -32,7 +32,8 @@ export class TrainingState {
     trained: readonly PlannedTensor[],
     private readonly settings: OptimizerSettings,
     paging: Paging,
-    inPlace: boolean,
+    /** Whether new values take the old ones' buffers. */
+    readonly inPlace: boolean,
   ) {
     this.#optimizer = optimizerOf(settings.optim);
     this.slabs = slabsFor(trained, settings);

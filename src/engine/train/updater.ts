@@ -1,10 +1,11 @@
-// The optimizer step on the runtime: what the optimizer prepares, one program for all slabs whose state is on the device, and
-// for the others one program a piece, through a window that the pieces share. Knows no schedule.
+// The optimizer step on the runtime: what the optimizer prepares, one program for all slabs that go whole, and for the others one
+// program a piece: where they lie, or through a window that the pieces share. Knows no schedule.
 import type { AdapterPlan } from '../adapters/plan';
 import type { Slab } from '../compile/slabs';
 import { pieceGraph, transformConstants, updateGraph } from '../compile/updateGraph';
-import { piecesOf, slotOffsets } from '../execution/paging';
+import { divisionOf, type Piece, piecesOf, slotOffsets } from '../execution/paging';
 import { Program } from '../execution/program';
+import { ShapeCache } from '../execution/shapeCache';
 import { leadingDirections } from '../linalg/leadingDirections';
 import type { Optimizer, OptimizerSettings } from '../optim/optimizer';
 import { optimizerOf } from '../optim/registry';
@@ -19,8 +20,10 @@ export interface UpdaterOptions {
   seed: number;
   /** Inputs of the update that the method's gradient transform takes. */
   constants: ReadonlyMap<string, DeviceTensor>;
-  /** Parameters of a piece, at most. */
+  /** Parameters of a piece that goes through the window, at most. */
   windowLength?: number;
+  /** The same for a piece whose state lies on the device. */
+  pieceLength?: number;
 }
 
 /** A program for pieces of one layout, with the window that it reads and writes. */
@@ -32,6 +35,9 @@ interface PieceProgram {
 export class Updater {
   readonly #optimizer: Optimizer;
   readonly #streamed: readonly Slab[];
+  /** Slabs on the device whose update goes in pieces. */
+  readonly #divided = new Map<Slab, readonly Piece[]>();
+  readonly #pieces = new ShapeCache<Program>((program) => program.release());
   #main: Program | undefined;
   #piece: (PieceProgram & { key: string }) | undefined;
   #running: Program | undefined;
@@ -39,6 +45,11 @@ export class Updater {
   constructor(private readonly o: UpdaterOptions) {
     this.#optimizer = optimizerOf(o.settings.optim);
     this.#streamed = o.state.slabs.filter((slab) => o.state.isStreamed(slab));
+    for (const slab of o.state.slabs) {
+      if (!o.state.inPlace || this.#streamed.includes(slab)) continue;
+      const pieces = divisionOf(slab, this.#optimizer, o.plan, o.runtime.device.kind, o.pieceLength);
+      if (pieces) this.#divided.set(slab, pieces);
+    }
   }
 
   /** Applies the gradients that lie in the state. @param step counted from 1. */
@@ -47,7 +58,13 @@ export class Updater {
     const notes = (await this.#prepare(step)) ?? [];
     this.#main ??= await Program.open(
       runtime,
-      updateGraph(state.slabs, this.#optimizer, settings, plan, (slab) => this.#streamed.includes(slab)),
+      updateGraph(
+        state.slabs,
+        this.#optimizer,
+        settings,
+        plan,
+        (slab) => this.#streamed.includes(slab) || this.#divided.has(slab),
+      ),
       new Map([...state.updateBindings(), ...constants]),
     );
     const scalars = Object.entries(this.#optimizer.scalars(settings, step, learningRate));
@@ -55,7 +72,9 @@ export class Updater {
     await this.#run(this.#main);
     state.settle(this.#main);
     const norm = this.#main.readScalar('norm');
-    for (const slab of this.#streamed) await this.#stream(slab, [...scalars, ['norm', norm]]);
+    const known = [...scalars, ['norm', norm] as const];
+    for (const slab of this.#streamed) await this.#stream(slab, known);
+    for (const [slab, pieces] of this.#divided) await this.#inPieces(slab, pieces, known);
     return { norm, notes };
   }
 
@@ -66,6 +85,7 @@ export class Updater {
 
   release(): void {
     this.#main?.release();
+    this.#pieces.clear();
     this.#releasePiece();
   }
 
@@ -84,6 +104,39 @@ export class Updater {
       read: (slab, slot) => runtime.read(state.tensor(slab, slot)) as Float32Array,
       write: (slab, slot, values) => runtime.write(state.tensor(slab, slot), values),
     });
+  }
+
+  /** Each piece where it lies. */
+  async #inPieces(
+    slab: Slab,
+    pieces: readonly Piece[],
+    scalars: readonly (readonly [string, number])[],
+  ): Promise<void> {
+    const { runtime, state, settings, plan } = this.o;
+    const offsets = slotOffsets(pieces, this.#optimizer, settings);
+    for (const [i, { offset, slab: piece }] of pieces.entries()) {
+      const parts = new Map([
+        ['piece', runtime.part(state.tensor(slab), offset, [piece.length])],
+        ['piece.gradient', runtime.part(state.tensor(slab, 'gradient'), offset, [piece.length])],
+      ]);
+      for (const { name, shape } of this.#optimizer.slots(piece, settings))
+        parts.set(`piece.${name}`, runtime.part(state.tensor(slab, name), offsets[i]!.get(name)!, shape));
+      const key = [slab.name, ...piece.entries.map(({ count }) => count)].join();
+      const program = await this.#pieces.get(key, () => {
+        const bound = [...parts].flatMap(([name, part]) => [
+          [name, part] as const,
+          [`${name}.next`, part] as const,
+        ]);
+        return Program.open(runtime, pieceGraph(piece, this.#optimizer, settings, plan), new Map(bound));
+      });
+      for (const [name, part] of parts) {
+        program.rebind(name, part);
+        if (program.writes(`${name}.next`)) program.rebindOutput(`${name}.next`, part);
+      }
+      for (const [name, value] of scalars) program.feedScalar(name, value);
+      await this.#run(program);
+      for (const part of parts.values()) part.release();
+    }
   }
 
   async #stream(slab: Slab, scalars: readonly (readonly [string, number])[]): Promise<void> {

@@ -47,9 +47,9 @@ export async function harness(
   runtime: Runtime,
   tensors: readonly PlannedTensor[],
   settings: OptimizerSettings,
-  options: { paging?: Paging; windowLength?: number; seed?: number } = {},
+  options: { paging?: Paging; windowLength?: number; pieceLength?: number; seed?: number } = {},
 ): Promise<Harness> {
-  const { paging, windowLength, seed = 1 } = options;
+  const { paging, windowLength, pieceLength, seed = 1 } = options;
   const base = () => Promise.reject(new Error('there is no base'));
   const state = await TrainingState.initial(runtime, tensors, settings, seed, base, paging);
   const plan = { variant: none, sites: new Map() } as unknown as AdapterPlan;
@@ -61,6 +61,7 @@ export async function harness(
     seed,
     constants: new Map(),
     ...(windowLength === undefined ? {} : { windowLength }),
+    ...(pieceLength === undefined ? {} : { pieceLength }),
   });
   const notes: string[] = [];
   return {
