@@ -3,12 +3,12 @@
 import type { LensRow, LensSegment, LensSettings } from '../../src/protocol/panels/lens';
 import { action, el, fill, icon } from '../shared/dom';
 import { integer } from '../shared/format';
-import { plural, t } from '../shared/texts';
+import { t } from '../shared/texts';
+import { kinds, kindText, segmentKind, token, tokenAt, tokensText, verticalNeighbour } from './tokens';
 
 const page = 6;
 /** Rows that stay in the page; farther ones are asked for again. */
 const kept = 60;
-const kinds = ['masked', 'trained', 'cut'] as const;
 
 export interface RowsHost {
   load(from: number, count: number): Promise<readonly LensRow[]>;
@@ -184,7 +184,7 @@ export class Rows {
 
   #segment(row: LensRow, segment: LensSegment, place: number): HTMLElement {
     if (segment.ids[0] === -1) return el('div', { class: 'ln-toks raw muted' }, segment.texts[0]);
-    const state = stateOf(segment);
+    const state = segmentKind(segment);
     const counted = tokensText(segment.ids.length);
     const head = `${segment.who}, ${counted}, ${kindText(state)}`;
     const tokens = el('div', {
@@ -242,7 +242,7 @@ export class Rows {
     const row = this.#shown.find((shown) => shown.element.contains(element))?.row;
     if (row === undefined) return;
     const at = Number(element.dataset.at);
-    const { segment, index } = find(row, at);
+    const { segment, index } = tokenAt(row, at);
     const text = segment.texts[index]!;
     const kind = kinds[segment.kinds[index]!]!;
     const { max_length, truncation } = this.host.settings();
@@ -320,7 +320,7 @@ export class Rows {
             : event.key === 'End'
               ? siblings.at(-1)
               : event.key === 'ArrowDown' || event.key === 'ArrowUp'
-                ? vertical(siblings, from, event.key === 'ArrowDown')
+                ? verticalNeighbour(siblings, from, event.key === 'ArrowDown')
                 : undefined;
     if (!/^(Arrow|Home|End)/.test(event.key)) return;
     event.preventDefault();
@@ -329,77 +329,4 @@ export class Rows {
     next.tabIndex = 0;
     next.focus();
   }
-}
-
-/** The token above or below, by where it stands. */
-function vertical(
-  siblings: readonly HTMLElement[],
-  from: HTMLElement,
-  down: boolean,
-): HTMLElement | undefined {
-  const { left, top } = from.getBoundingClientRect();
-  let best: HTMLElement | undefined;
-  let distance = Infinity;
-  for (const sibling of siblings) {
-    const place = sibling.getBoundingClientRect();
-    const dy = down ? place.top - top : top - place.top;
-    if (dy < 4) continue;
-    const d = dy * 1000 + Math.abs(place.left - left);
-    if (d < distance) {
-      distance = d;
-      best = sibling;
-    }
-  }
-  return best;
-}
-
-function find(row: LensRow, at: number): { segment: LensSegment; index: number } {
-  let index = at;
-  for (const segment of row.segments) {
-    if (index < segment.ids.length) return { segment, index };
-    index -= segment.ids.length;
-  }
-  return { segment: row.segments[0]!, index: 0 };
-}
-
-function tokensText(count: number): string {
-  return plural(count, '1 token', '{0} tokens');
-}
-
-type Kind = (typeof kinds)[number];
-
-function kindText(kind: Kind): string {
-  return { masked: t('masked'), trained: t('trained'), cut: t('cut') }[kind];
-}
-
-function stateOf({ kinds: list }: LensSegment): Kind {
-  const has = [0, 1, 2].map((kind) => list.includes(kind as 0 | 1 | 2));
-  const names = kinds.filter((_, i) => has[i]);
-  return names.length === 1 ? names[0]! : has[1] ? 'trained' : 'masked';
-}
-
-function token(segment: LensSegment, i: number, offset: number): (Node | null)[] {
-  const text = segment.texts[i]!;
-  const kind = kinds[segment.kinds[i]!]!;
-  const special = segment.special.includes(i);
-  const lines = text.split('\n');
-  const body = lines.flatMap((line, n) => (n === 0 ? [line] : [el('span', { class: 'nl' }, '⏎'), line]));
-  const element = el(
-    'span',
-    {
-      class: `tk ${kind}${special ? ' sp' : ''}${segment.ends.includes(i) ? ' eos' : ''}${text === '' ? ' part' : ''}`,
-      role: 'option',
-      'aria-selected': 'false',
-      'aria-label':
-        text.trim() === ''
-          ? text === ''
-            ? t('part of a character')
-            : t('white space {0}', JSON.stringify(text))
-          : undefined,
-      tabindex: '-1',
-      dataset: { at: String(offset + i) },
-    },
-    text === '' ? '·' : body,
-  );
-  return [element, lines.length > 1 && !special ? el('br') : null];
 }
