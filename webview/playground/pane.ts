@@ -2,7 +2,8 @@
 // on hover and focus, and its counts.
 import type { ChatTurn, SayResult, TokenAlternative } from '../../src/protocol/trainer';
 import { el, fill, icon } from '../shared/dom';
-import { integer } from '../shared/format';
+import { fixed, integer } from '../shared/format';
+import { plural, t } from '../shared/texts';
 
 interface Piece {
   text: string;
@@ -33,7 +34,8 @@ export class Pane {
   #hover: HTMLElement | undefined;
   #marked: HTMLElement | undefined;
 
-  constructor(label: string, onCopy: (text: string) => void) {
+  /** `label` names the text, `copyLabel` the button that copies it. */
+  constructor(label: string, copyLabel: string, onCopy: (text: string) => void) {
     // Streaming tokens are not announced; the page says when a text is done.
     this.#out = el('div', { class: 'pg-out', role: 'group', 'aria-label': label });
     this.element = el(
@@ -52,8 +54,8 @@ export class Pane {
             {
               type: 'button',
               class: 'lw-ib',
-              'aria-label': `Copy the text of ${label}`,
-              title: 'Copy',
+              'aria-label': copyLabel,
+              title: t('Copy'),
               on: { click: () => onCopy(this.text) },
             },
             icon('copy'),
@@ -89,7 +91,7 @@ export class Pane {
         el(
           'li',
           { class: role },
-          el('span', { class: 'small muted' }, role === 'user' ? 'You' : 'Model'),
+          el('span', { class: 'small muted' }, role === 'user' ? t('You') : t('Model')),
           content,
         ),
       ),
@@ -114,7 +116,10 @@ export class Pane {
           class: `pk ${stepOf(piece.probability)}`.trim(),
           tabindex: index === 0 ? '0' : '-1',
           role: 'img',
-          'aria-label': `${piece.text.trim() || 'white space'}${piece.probability === undefined ? '' : `, probability ${piece.probability.toFixed(2)}`}`,
+          'aria-label': [
+            piece.text.trim() || t('white space'),
+            ...(piece.probability === undefined ? [] : [t('probability {0}', fixed(piece.probability, 2))]),
+          ].join(', '),
           dataset: { at: String(index) },
         },
         piece.text,
@@ -124,22 +129,29 @@ export class Pane {
 
   finish({ finishReason, tokens, tokensPerSecond, promptTokens }: SayResult): void {
     if (this.#pieces.length === 0) fill(this.#out);
-    const words = { stop: 'end of text', length: 'length reached', cancelled: 'stopped' }[finishReason];
+    const words = { stop: t('end of text'), length: t('length reached'), cancelled: t('stopped') }[
+      finishReason
+    ];
     this.#out.append(el('span', { class: 'pg-end' }, words));
     const known = this.#pieces.flatMap(({ probability }) => (probability === undefined ? [] : [probability]));
-    const number = (value: string, label: string, before = false) =>
-      el('span', {}, before ? `${label} ` : null, el('b', {}, value), before ? null : ` ${label}`);
+    // `back-quoted` is the number, in bold.
+    const counted = (text: string): HTMLElement =>
+      el(
+        'span',
+        {},
+        text.split('`').map((part, i) => (i % 2 === 1 ? el('b', {}, part) : part)),
+      );
     fill(
       this.#foot,
-      number(integer(tokens), tokens === 1 ? 'token' : 'tokens'),
-      tokensPerSecond === null ? null : number(tokensPerSecond.toFixed(1), 'tokens/s'),
+      counted(plural(tokens, '`1` token', '`{0}` tokens')),
+      tokensPerSecond === null ? null : counted(t('`{0}` tokens/s', fixed(tokensPerSecond, 1))),
       known.length === 0
         ? null
         : [
-            number(meanProbability(known).toFixed(2), 'mean probability', true),
-            number(integer(known.filter((p) => p < 0.5).length), 'below 0.5:', true),
+            counted(t('mean probability `{0}`', fixed(meanProbability(known), 2))),
+            counted(t('below 0.5: `{0}`', integer(known.filter((p) => p < 0.5).length))),
           ],
-      number(integer(promptTokens), 'in the prompt'),
+      counted(t('`{0}` in the prompt', integer(promptTokens))),
     );
   }
 
@@ -168,7 +180,7 @@ export class Pane {
       el(
         'div',
         { class: 'muted', style: { 'margin-bottom': '4px' } },
-        `Token ${integer(at + 1)}, most likely here`,
+        t('Token {0}, most likely here', integer(at + 1)),
       ),
       el(
         'table',
@@ -179,7 +191,7 @@ export class Pane {
             { class: probability === piece.probability ? 'me' : '' },
             el('td', { class: 'mono' }, JSON.stringify(text)),
             el('td', { class: 'bar' }, el('i', { style: { width: `${100 * probability}%` } })),
-            el('td', { class: 'n' }, probability.toFixed(2)),
+            el('td', { class: 'n' }, fixed(probability, 2)),
           ),
         ),
         piece.alternatives.some(({ probability }) => probability === piece.probability)
@@ -189,7 +201,7 @@ export class Pane {
               { class: 'me' },
               el('td', { class: 'mono' }, JSON.stringify(piece.text)),
               el('td', { class: 'bar' }, el('i', { style: { width: `${100 * (piece.probability ?? 0)}%` } })),
-              el('td', { class: 'n' }, (piece.probability ?? 0).toFixed(2)),
+              el('td', { class: 'n' }, fixed(piece.probability ?? 0, 2)),
             ),
       ),
     );
