@@ -37,18 +37,21 @@ export class Evaluator {
 
   /** Σ −log p over a batch's trained tokens. */
   async loss(batch: Batch, packing: boolean): Promise<number> {
-    return (await this.#run(batch, packing, 'loss')).readScalar('loss');
+    return (await this.#run(batch, packing, 'loss')).fetchScalar('loss')();
   }
 
   /** Logits [rows·length, vocabulary], row-major. */
   async logits(batch: Batch, packing = false): Promise<Float32Array> {
-    return (await this.#run(batch, packing, 'logits')).read('logits') as Float32Array;
+    return (await (await this.#run(batch, packing, 'logits')).fetch('logits')()) as Float32Array;
   }
 
   /** What the adapter's method hands out, by `<module path>.<name>`: [rows·length, k], row-major. */
   async observed(batch: Batch, packing = false): Promise<ReadonlyMap<string, Float32Array>> {
     const program = await this.#run(batch, packing, 'observed');
-    return new Map([...this.#observed].map(([output, name]) => [name, program.read(output) as Float32Array]));
+    const fetched = [...this.#observed].map(([output, name]) => [name, program.fetch(output)] as const);
+    const found = new Map<string, Float32Array>();
+    for (const [name, values] of fetched) found.set(name, (await values()) as Float32Array);
+    return found;
   }
 
   /** Ends the pass that runs now; the call that started it rejects with `run-cancelled`. */
@@ -83,7 +86,7 @@ export class Evaluator {
     feedBatch(program, batch, 1);
     this.#running = program;
     try {
-      await program.run();
+      await program.start();
     } finally {
       this.#running = undefined;
     }

@@ -4,7 +4,7 @@ import { invariant } from '../errors';
 import type { Graph, Value } from '../graph/graph';
 import { opDefinition } from '../graph/ops';
 import { encodeModel } from '../onnx/encode';
-import type { DeviceTensor, HostArray, Runtime, Session, SessionOptions } from '../session';
+import type { DeviceTensor, Fetched, HostArray, Runtime, Session, SessionOptions } from '../session';
 import { refuseFallback } from './placement';
 
 /** Inputs of up to so many bytes are compared with what is fed: every copy to a device is a wait. */
@@ -20,6 +20,7 @@ export class Program {
   private constructor(
     private readonly runtime: Runtime,
     private readonly session: Session,
+    private readonly name: string,
   ) {}
 
   /**
@@ -38,7 +39,7 @@ export class Program {
       ...(runtime.device.kind === 'cuda' ? { disableCpuFallback: whole } : {}),
       ...options,
     });
-    const program = new Program(runtime, session);
+    const program = new Program(runtime, session, graph.name);
     const onHost = hostInputs(graph);
     const bind = (name: string, value: Value, fed: Map<string, DeviceTensor>): DeviceTensor => {
       const place = onHost.has(value) ? 'host' : 'device';
@@ -85,8 +86,14 @@ export class Program {
     return this.session.outputs.some((port) => port.name === name);
   }
 
+  /** Runs and waits for it. */
   async run(): Promise<void> {
     await this.session.run();
+  }
+
+  /** Runs without waiting for the device: what is fetched afterwards, and other programs, come after it. */
+  async start(): Promise<void> {
+    await this.session.start(this.name);
   }
 
   cancel(): void {
@@ -103,6 +110,19 @@ export class Program {
     const tensor = this.#read.get(name);
     invariant(tensor, `${name} is an output that can be read`);
     return this.runtime.read(tensor);
+  }
+
+  /** An output's values as they are after what was started so far, when the device has got there. */
+  fetch(name: string): Fetched {
+    const tensor = this.#read.get(name);
+    invariant(tensor, `${name} is an output that can be read`);
+    return this.runtime.fetch(tensor);
+  }
+
+  /** The same of a single number. */
+  fetchScalar(name: string): () => Promise<number> {
+    const fetched = this.fetch(name);
+    return async () => Number((await fetched())[0]);
   }
 
   readScalar(name: string): number {

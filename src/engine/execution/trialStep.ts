@@ -95,9 +95,10 @@ export async function trialStep(runtime: Runtime): Promise<TrialStep> {
     });
     try {
       const step = async (number: number): Promise<number> => {
-        const { loss } = await trainer.accumulate(batch, rows * length, false, number);
-        await trainer.update(number, 1e-2);
-        return loss;
+        const micro = await trainer.startMicroStep(batch, rows * length, false, number);
+        const norm = await trainer.startUpdate(number, 1e-2);
+        await norm();
+        return (await micro()).loss;
       };
       await step(1);
       const started = performance.now();

@@ -111,7 +111,8 @@ export class Stepper {
         prompts.map((prompt, row) => ({ row: row * length, first: 0, end: prompt.length })),
       );
     }
-    await program.run();
+    await program.start();
+    const logits = program.fetch('logits');
     const batch = new Batch(
       prompts.map((prompt) => prompt.length),
       async () => {
@@ -120,7 +121,7 @@ export class Stepper {
         return built;
       },
     );
-    return { batch, logits: program.read('logits') as Float32Array };
+    return { batch, logits: (await logits()) as Float32Array };
   }
 
   /** [rows, K] for the adapters that are offered; undefined where none are. */
@@ -205,11 +206,12 @@ export class Batch {
       const spans = places.map((place, row) => ({ row, first: place, end: place + 1 }));
       feedRotary(program, fedRotary, places.length, spans);
     }
-    await program.run();
+    await program.start();
+    const logits = await program.fetch('logits')();
     active.forEach((goesOn, row) => {
       if (goesOn) this.lengths[row]!++;
     });
-    return program.read('logits') as Float32Array;
+    return logits as Float32Array;
   }
 }
 

@@ -1,18 +1,18 @@
-// A device beside the CPU, whichever its provider: where its tensors lie and how bytes get there and back. It is reached
+// A device beside the CPU, whichever its provider: where its tensors lie and how much of its memory is taken. It is reached
 // through one tiny session, which also proves at opening time that the device is there.
 import type { DType } from '../dtype';
 import { byteSize, dtypes } from '../dtype';
-import { BoundCopy } from './boundCopy';
+import { BoundTransfers } from './boundTransfers';
 import type { Device } from './device';
-import { dimensions, hostValue, partOf } from './device';
+import { dimensions, partOf } from './device';
 import type { ArenaStats, Environment } from './environment';
 import { allocatorStats } from './environment';
-import { reserve } from './hostMemory';
 import { openIdentitySession } from './identitySession';
 import type { Pointer } from './ortApi';
 import type { Provider } from './providers';
 import { unavailable } from './providers';
 import type { Storage, Tensor } from './tensor';
+import type { Transfers } from './transfers';
 
 export class Accelerator implements Device {
   readonly kind: 'cuda' | 'webgpu';
@@ -20,11 +20,11 @@ export class Accelerator implements Device {
   readonly isHost = false;
   /** WebGPU's buffers are handles. */
   readonly addressable: boolean;
+  readonly transfers: Transfers;
   private readonly sharesArena: boolean;
   private readonly session: Pointer;
   private readonly allocator: Pointer;
   private readonly memory: Pointer;
-  private readonly copies: BoundCopy;
 
   constructor(
     private readonly environment: Environment,
@@ -35,10 +35,14 @@ export class Accelerator implements Device {
     this.index = provider.index;
     this.addressable = provider.kind === 'cuda';
     provider.check();
+    let queue: Transfers | undefined;
     try {
+      // Before the first session, which is given its stream.
+      queue = provider.openQueue?.();
       this.sharesArena = provider.shareArena();
       this.session = this.openSession();
     } catch (cause) {
+      queue?.release();
       throw unavailable(this.kind, this.index, (cause as Error).message, provider.remedy, cause);
     }
     // The session knows its device's memory by itself, so that no memory name is spelled here.
@@ -46,7 +50,8 @@ export class Accelerator implements Device {
     api.call('SessionGetMemoryInfoForInputs', this.session, info, 1);
     this.memory = info[0] as bigint;
     this.allocator = api.make('CreateAllocator', this.session, this.memory);
-    this.copies = new BoundCopy(environment, (sessionOptions) => this.configure(sessionOptions));
+    this.transfers =
+      queue ?? new BoundTransfers(environment, (sessionOptions) => this.configure(sessionOptions));
   }
 
   configure(sessionOptions: Pointer): void {
@@ -54,20 +59,18 @@ export class Accelerator implements Device {
     if (this.sharesArena) this.environment.shareArena(sessionOptions);
   }
 
-  allocate(dtype: DType, shape: readonly number[]): Storage {
+  allocate(dtype: DType, shape: readonly number[], cleared: boolean): Storage {
     const { api } = this.environment;
     const type = dtypes[dtype].onnx;
     const value = api.make('CreateTensorAsOrtValue', this.allocator, dimensions(shape), shape.length, type);
     const storage = { value, address: null, free: () => void api.get('ReleaseValue', value) };
-    // Device memory comes as it was left. Pages of zeros cost no memory here until they are written.
-    const zeros = reserve(byteSize(dtype, shape));
+    if (!cleared) return storage;
+    // Device memory comes as it was left.
     try {
-      this.copyFromHost(value, zeros.address, dtype, shape);
+      this.transfers.clear({ value, dtype, shape, bytes: byteSize(dtype, shape) });
     } catch (error) {
       storage.free();
       throw error;
-    } finally {
-      zeros.free();
     }
     return storage;
   }
@@ -76,44 +79,15 @@ export class Accelerator implements Device {
     return partOf(this.environment, this.memory, whole, offset, dtype, shape);
   }
 
-  upload(tensor: Tensor, from: ArrayBufferView | Pointer): void {
-    this.copyFromHost(tensor.value, from, tensor.dtype, tensor.shape);
-  }
-
-  download(tensor: Tensor, to: ArrayBufferView): void {
-    if (tensor.bytes === 0) return;
-    const target = hostValue(this.environment, to, tensor.dtype, tensor.shape);
-    try {
-      this.copies.copy(tensor.dtype, tensor.value, target);
-    } finally {
-      this.environment.api.get('ReleaseValue', target);
-    }
-  }
-
   arenaStats(): ArenaStats {
     return allocatorStats(this.environment.api, this.allocator);
   }
 
   release(): void {
     const { api } = this.environment;
-    this.copies.release();
+    this.transfers.release();
     api.get('ReleaseAllocator', this.allocator);
     api.get('ReleaseSession', this.session);
-  }
-
-  private copyFromHost(
-    value: Pointer,
-    from: ArrayBufferView | Pointer,
-    dtype: DType,
-    shape: readonly number[],
-  ): void {
-    if (byteSize(dtype, shape) === 0) return;
-    const source = hostValue(this.environment, from, dtype, shape);
-    try {
-      this.copies.copy(dtype, source, value);
-    } finally {
-      this.environment.api.get('ReleaseValue', source);
-    }
   }
 
   private openSession(): Pointer {

@@ -33,6 +33,11 @@ export interface RuntimeOptions {
   /** Whether float32 products on CUDA may round their factors to 10 bits of mantissa. Default false, as PyTorch. */
   tf32?: boolean;
   /**
+   * Whether all sessions on CUDA work in one queue, so that the host need not wait after each run. Default true; false makes
+   * every run and every copy a wait, to tell whether a fault comes from there.
+   */
+  queue?: boolean;
+  /**
    * Whether sessions that do not say otherwise refuse a graph of which an operator would run on the CPU. Default true on CUDA:
    * what is measured and tested there is measured and tested there.
    */
@@ -136,8 +141,17 @@ export interface Session {
    * only where everything that reads the old value runs before the update. Unbound outputs are not returned.
    */
   bindOutput(name: string, tensor: DeviceTensor): void;
-  /** Runs once, off the event loop. @throws SessionError `run-cancelled`, `out-of-memory`, `run-failed`. */
+  /**
+   * Runs once, off the event loop, and waits until the device is done. @throws SessionError `run-cancelled`,
+   * `out-of-memory`, `runtime-failed`, `device-failed`.
+   */
   run(): Promise<void>;
+  /**
+   * The same without waiting: the device gets to it after what was started before. What reads or writes its tensors
+   * through the runtime comes after it, in order; what fails on the device is raised by the next wait.
+   * @param what names the run in that error.
+   */
+  start(what: string): Promise<void>;
   /**
    * Ends the run under way between two operators; `run` then rejects with `run-cancelled`. The session can run again;
    * bound outputs hold anything. Nothing happens if no run is under way.
@@ -150,6 +164,9 @@ export interface Session {
   /** Frees the session and lets its bound tensors go. @throws SessionError while a run is under way. */
   release(): void;
 }
+
+/** Gives a tensor's values when the device has got there. Asked again, it gives the same. */
+export type Fetched = () => Promise<HostArray>;
 
 export interface Runtime {
   readonly device: Required<DeviceChoice>;
@@ -176,7 +193,19 @@ export interface Runtime {
   mapped(file: MappedFile, offset: number, dtype: DType, shape: readonly number[]): DeviceTensor;
   /** Copies `data` into the tensor. @throws SessionError `tensor-busy` while a run uses it. */
   write(tensor: DeviceTensor, data: ArrayBufferView): void;
-  /** Copies the tensor to the host, into `into` where given. @throws SessionError `tensor-busy` while a run writes it. */
+  /** Copies one tensor over another of the same type and size, on the device. */
+  copy(from: DeviceTensor, to: DeviceTensor): void;
+  /**
+   * Begins to copy the tensor to the host, as it is after what was started so far; what it returns waits for it. Of several
+   * that were begun, the first that is asked waits for all.
+   */
+  fetch(tensor: DeviceTensor): Fetched;
+  /**
+   * How often the host has waited for the device. On the CPU, where everything is over when a call returns: how often it
+   * would have waited on a device with a queue.
+   */
+  readonly hostWaits: number;
+  /** Copies the tensor to the host, into `into` where given, and waits for it. @throws SessionError `tensor-busy` while a run writes it. */
   read(tensor: DeviceTensor, into?: HostArray): HostArray;
   /**
    * The tensor's own memory, without a copy, where the device is the CPU and the tensor is writable. The memory stays

@@ -53,10 +53,22 @@ function hold(path: string): string | null {
   }
 }
 
+/**
+ * CUDA's runtime library as the provider uses it, which `obstacle` has loaded; undefined where the provider has it inside.
+ */
+export function cudaRuntime(provider: ProviderFiles): LibraryHandle | undefined {
+  const { needed } = readLibraryHeader(provider.provider);
+  return heldRuntime(new LibrarySearch(thisMachine, ownFolders(provider)), needed);
+}
+
+function heldRuntime(search: LibrarySearch, needed: readonly string[]): LibraryHandle | undefined {
+  const name = needed.find((library) => /^(lib)?cudart/i.test(library));
+  return name === undefined ? undefined : held.get(search.find(name) ?? '');
+}
+
 function deviceObstacle(search: LibrarySearch, needed: readonly string[], index: number): string | null {
   const count: [number] = [0];
-  const name = needed.find((library) => /^(lib)?cudart/i.test(library));
-  const runtime = name === undefined ? undefined : held.get(search.find(name) ?? '');
+  const runtime = heldRuntime(search, needed);
   if (runtime !== undefined) {
     const code = Number(runtime.func('cudaGetDeviceCount', 'int', ['_Out_ int *'])(count));
     if (code !== 0) return String(runtime.func('cudaGetErrorString', 'str', ['int'])(code));

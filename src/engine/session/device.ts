@@ -1,13 +1,13 @@
-// What a runtime asks of a device, and the CPU's answers: tensors lie in pages of our own or in mapped files, and
-// copies are plain memory copies.
+// What a runtime asks of a device, and the CPU's answers: tensors lie in pages of our own or in mapped files.
 import type { DType } from '../dtype';
 import { byteSize, dtypes } from '../dtype';
 import type { DeviceKind } from './contract';
 import type { ArenaStats, Environment } from './environment';
 import type { Block } from './hostMemory';
-import { copyBytes, reserve } from './hostMemory';
+import { reserve } from './hostMemory';
 import type { Pointer } from './ortApi';
 import type { Storage, Tensor } from './tensor';
+import type { Transfers } from './transfers';
 
 export interface Device {
   readonly kind: DeviceKind;
@@ -18,12 +18,12 @@ export interface Device {
   configure(sessionOptions: Pointer): void;
   /** Whether a part of a tensor's memory can be a tensor. */
   readonly addressable: boolean;
-  /** Zeroed memory for a tensor. */
-  allocate(dtype: DType, shape: readonly number[]): Storage;
+  /** Memory for a tensor: of zeros if `cleared`, else of anything. */
+  allocate(dtype: DType, shape: readonly number[], cleared: boolean): Storage;
   /** The memory of a tensor from a byte on, which its owner keeps alive. */
   part(whole: Tensor, offset: number, dtype: DType, shape: readonly number[]): Storage;
-  upload(tensor: Tensor, from: ArrayBufferView | Pointer): void;
-  download(tensor: Tensor, to: ArrayBufferView): void;
+  /** Undefined where tensors lie in this process's memory. */
+  readonly transfers: Transfers | undefined;
   arenaStats(): ArenaStats;
   release(): void;
 }
@@ -33,6 +33,7 @@ export class CpuDevice implements Device {
   readonly index = 0;
   readonly isHost = true;
   readonly addressable = true;
+  readonly transfers = undefined;
 
   constructor(private readonly environment: Environment) {}
 
@@ -46,14 +47,6 @@ export class CpuDevice implements Device {
 
   allocate(dtype: DType, shape: readonly number[]): Storage {
     return storageOver(this.environment, reserve(byteSize(dtype, shape)), dtype, shape);
-  }
-
-  upload(tensor: Tensor, from: ArrayBufferView | Pointer): void {
-    copyBytes(tensor.address!, from, tensor.bytes);
-  }
-
-  download(tensor: Tensor, to: ArrayBufferView): void {
-    copyBytes(to, tensor.address!, tensor.bytes);
   }
 
   arenaStats(): ArenaStats {

@@ -5,6 +5,7 @@ export type {
   DeviceDescription,
   DeviceKind,
   DeviceTensor,
+  Fetched,
   HostArray,
   LogLevel,
   MappedFile,

@@ -126,14 +126,7 @@ export class OrtApi {
 export function statusError(name: string, ortCode: number, message: string): SessionError {
   const facts = { ort_function: name, ort_code: ortCode };
   const words = withoutSource(message);
-  if (/terminate flag/i.test(message)) {
-    return new SessionError({
-      code: 'run-cancelled',
-      message: 'The run was cancelled.',
-      remedy: 'Start it again when you want it to go on.',
-      facts,
-    });
-  }
+  if (/terminate flag/i.test(message)) return cancelledRun(facts);
   if (
     /out of memory|failed to allocate memory|bad_alloc|available memory of|CUBLAS_STATUS_ALLOC_FAILED/i.test(
       message,
@@ -151,6 +144,15 @@ export function statusError(name: string, ortCode: number, message: string): Ses
     message: `ONNX Runtime refused (${name}): ${words}`,
     remedy: 'Report this with the message and the command that led to it.',
     facts,
+  });
+}
+
+export function cancelledRun(facts?: Record<string, string | number>): SessionError {
+  return new SessionError({
+    code: 'run-cancelled',
+    message: 'The run was cancelled.',
+    remedy: 'Start it again when you want it to go on.',
+    ...(facts ? { facts } : {}),
   });
 }
 

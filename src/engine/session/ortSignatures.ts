@@ -44,6 +44,7 @@ export const statusFunctions = {
   SessionOptionsAppendExecutionProvider_CUDA_V2: [204, [pointer, pointer]],
   CreateCUDAProviderOptions: [205, [pointerOut]],
   UpdateCUDAProviderOptions: [206, [pointer, 'str *', 'str *', 'size_t']],
+  UpdateCUDAProviderOptionsWithValue: [263, [pointer, 'str', pointer]],
   RegisterExecutionProviderLibrary: [301, [pointer, 'str', path]],
   SessionOptionsAppendExecutionProvider_V2: [
     304,
@@ -72,6 +73,7 @@ export const statusFunctions = {
   EpAssignedNode_GetOperatorType: [412, [pointer, pointerOut]],
   // Runs
   CreateRunOptions: [39, [pointerOut]],
+  AddRunConfigEntry: [165, [pointer, 'str', 'str']],
   RunOptionsSetTerminate: [46, [pointer]],
   RunOptionsUnsetTerminate: [47, [pointer]],
   CreateIoBinding: [134, [pointer, pointerOut]],

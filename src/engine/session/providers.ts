@@ -1,13 +1,15 @@
 // How CUDA and WebGPU join a session: their settings, the files they need, and what to do where they are missing.
 import { SessionError } from '../errors';
 import type { RuntimeOptions } from './contract';
-import { obstacle } from './cudaLibraries';
+import { cudaRuntime, obstacle } from './cudaLibraries';
+import { CudaQueue } from './cudaQueue';
 import type { Environment } from './environment';
 import { withArenaConfig } from './environment';
 import type { RuntimeFiles } from './library';
 import type { Pointer } from './ortApi';
 import { ort } from './ortSignatures';
 import { hasCudaInterface, registerProvider } from './registeredProvider';
+import type { Transfers } from './transfers';
 
 /** How one provider differs from another. */
 export interface Provider {
@@ -17,6 +19,8 @@ export interface Provider {
   remedy: string;
   /** @throws SessionError before anything native is tried, where a file is missing. */
   check(): void;
+  /** The queue on which all sessions work, once `check` has passed; undefined where each has its own. */
+  openQueue?(): Transfers | undefined;
   append(sessionOptions: Pointer): void;
   /** Makes all sessions share one arena; false where each keeps its own. */
   shareArena(): boolean;
@@ -51,6 +55,7 @@ function cuda(environment: Environment, options: RuntimeOptions, files: RuntimeF
   const remedy = 'Run lora-workbench doctor to see what CUDA needs here, or choose device cpu.';
   // Builds without CUDA's interface in the core, and plugins, take it as a registered library.
   let registered: Pointer | undefined;
+  let queue: CudaQueue | undefined;
   return {
     kind: 'cuda',
     index,
@@ -75,6 +80,12 @@ function cuda(environment: Environment, options: RuntimeOptions, files: RuntimeF
         throw unavailable('cuda', index, (cause as Error).message, remedy, cause);
       }
     },
+    openQueue: () => {
+      const library =
+        registered === undefined && options.queue !== false ? cudaRuntime(files.cuda!) : undefined;
+      queue = library && new CudaQueue(library, api, index);
+      return queue;
+    },
     append: (sessionOptions) => {
       if (registered !== undefined) {
         // The device says which one it is.
@@ -88,6 +99,8 @@ function cuda(environment: Environment, options: RuntimeOptions, files: RuntimeF
       const cudaOptions = api.make('CreateCUDAProviderOptions');
       try {
         api.call('UpdateCUDAProviderOptions', cudaOptions, keys, values, keys.length);
+        if (queue)
+          api.call('UpdateCUDAProviderOptionsWithValue', cudaOptions, 'user_compute_stream', queue.stream);
         api.call('SessionOptionsAppendExecutionProvider_CUDA_V2', sessionOptions, cudaOptions);
       } finally {
         api.get('ReleaseCUDAProviderOptions', cudaOptions);

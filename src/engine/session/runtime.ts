@@ -11,6 +11,7 @@ import type {
   ArenaMemory,
   DeviceDescription,
   DeviceTensor,
+  Fetched,
   HostArray,
   MappedFile,
   Runtime,
@@ -26,6 +27,7 @@ import { loadLibrary, type RuntimeFiles, runtimeFiles } from './library';
 import { Mapping } from './mapping';
 import type { Pointer } from './ortApi';
 import { OrtApi } from './ortApi';
+import { Pace } from './pace';
 import { provider } from './providers';
 import { OrtSession } from './session';
 import { withSessionOptions } from './sessionConfiguration';
@@ -79,6 +81,7 @@ class OrtRuntime implements Runtime {
   private readonly sessions = new Set<OrtSession>();
   private opening: Promise<unknown> = Promise.resolve();
   private closed = false;
+  private readonly pace: Pace;
 
   constructor(
     private readonly environment: Environment,
@@ -86,6 +89,7 @@ class OrtRuntime implements Runtime {
     private readonly files: RuntimeFiles,
     private readonly fallbackDisabled: boolean,
   ) {
+    this.pace = new Pace(backend.transfers);
     this.device = { kind: backend.kind, index: backend.index };
     this.versions = {
       runtime: environment.api.version,
@@ -112,13 +116,14 @@ class OrtRuntime implements Runtime {
         bytes,
       );
     }
-    return this.adopt(dtype, shape, true, this.backend.allocate(dtype, shape));
+    return this.adopt(dtype, shape, true, this.backend.allocate(dtype, shape, true));
   }
 
   fromHost(dtype: DType, shape: readonly number[], data: ArrayBufferView): DeviceTensor {
     assertShape(dtype, shape);
     assertBytes(dtype, shape, data.byteLength);
-    const tensor = this.allocate(dtype, shape);
+    this.assertOpen();
+    const tensor = this.adopt(dtype, shape, true, this.backend.allocate(dtype, shape, false));
     this.write(tensor, data);
     return tensor;
   }
@@ -163,8 +168,8 @@ class OrtRuntime implements Runtime {
     invariant(file instanceof Mapping && this.mappings.has(file), 'a mapped file belongs to its runtime');
     const address = file.addressOf(offset, byteSize(dtype, shape), basename(file.path));
     if (!this.backend.isHost) {
-      const tensor = this.adopt(dtype, shape, true, this.backend.allocate(dtype, shape));
-      this.backend.upload(tensor, address);
+      const tensor = this.adopt(dtype, shape, true, this.backend.allocate(dtype, shape, false));
+      this.upload(tensor, address);
       return tensor;
     }
     file.hold();
@@ -183,9 +188,39 @@ class OrtRuntime implements Runtime {
         remedy: 'Write to a tensor made by allocate.',
       });
     }
-    // Memory of this process needs no device.
-    if (own.address !== null) copyBytes(own.address, data, own.bytes);
-    else this.backend.upload(own, data);
+    this.upload(own, data);
+  }
+
+  copy(from: DeviceTensor, to: DeviceTensor): void {
+    const [source, target] = [this.own(from), this.own(to)];
+    source.assertIdle('read');
+    target.assertIdle('write');
+    assertBytes(target.dtype, target.shape, source.bytes);
+    invariant(source.dtype === target.dtype && target.writable, 'a copy has the type of the original');
+    // In this process's memory what is to come must have come.
+    if (target.address !== null && source.address === null) this.download(source, target.address);
+    else if (source.address !== null) this.upload(target, source.address);
+    else {
+      this.backend.transfers!.copy(source, target);
+      this.pace.start();
+    }
+  }
+
+  fetch(tensor: DeviceTensor): Fetched {
+    const own = this.own(tensor);
+    own.assertIdle('read');
+    const target = hostArray(own.dtype, new ArrayBuffer(own.bytes), elements(own.shape));
+    if (own.address !== null) copyBytes(target, own.address, own.bytes);
+    else this.backend.transfers!.fetch(own, target);
+    const number = this.pace.start();
+    return async () => {
+      await this.pace.reach(number);
+      return target;
+    };
+  }
+
+  get hostWaits(): number {
+    return this.pace.waits;
   }
 
   read(tensor: DeviceTensor, into?: HostArray): HostArray {
@@ -193,8 +228,7 @@ class OrtRuntime implements Runtime {
     own.assertIdle('read');
     const target = into ?? hostArray(own.dtype, new ArrayBuffer(own.bytes), elements(own.shape));
     assertBytes(own.dtype, own.shape, target.byteLength);
-    if (own.address !== null) copyBytes(target, own.address, own.bytes);
-    else this.backend.download(own, target);
+    this.download(own, target);
     return target;
   }
 
@@ -230,6 +264,7 @@ class OrtRuntime implements Runtime {
       recordsAssignments: options.recordAssignments === true,
       profiles: options.profilePrefix !== undefined,
       own: (tensor) => this.own(tensor),
+      pace: this.pace,
       onReleased: (gone) => this.sessions.delete(gone),
     });
     if (this.closed) {
@@ -271,6 +306,22 @@ class OrtRuntime implements Runtime {
     this.backend.release();
     this.environment.release();
     open = undefined;
+  }
+
+  private upload(tensor: Tensor, from: ArrayBufferView | Pointer): void {
+    // Memory of this process needs no device.
+    if (tensor.address !== null) copyBytes(tensor.address, from, tensor.bytes);
+    else {
+      this.backend.transfers!.upload(tensor, from);
+      this.pace.start();
+    }
+  }
+
+  private download(tensor: Tensor, to: ArrayBufferView | Pointer): void {
+    this.pace.fetchNow(() => {
+      if (tensor.address !== null) copyBytes(to, tensor.address, tensor.bytes);
+      else this.backend.transfers!.download(tensor, to);
+    });
   }
 
   private adopt(

@@ -4,7 +4,8 @@ import { invariant, SessionError } from '../errors';
 import type { DeviceTensor, NodeAssignment, PortDescription, Session } from './contract';
 import type { Environment } from './environment';
 import type { Pointer } from './ortApi';
-import { cString } from './ortApi';
+import { cancelledRun, cString } from './ortApi';
+import type { Pace } from './pace';
 import { assertFits, readAssignments, readPorts } from './ports';
 import type { Tensor } from './tensor';
 
@@ -19,6 +20,7 @@ export class OrtSession implements Session {
   private readonly runOptions: Pointer;
   private current: Promise<void> | undefined;
   private released = false;
+  private cancelled = false;
   private profiling: boolean;
 
   /** Takes `native` over: it is released with this session, also when construction fails. */
@@ -30,6 +32,7 @@ export class OrtSession implements Session {
       profiles: boolean;
       /** Gives back the implementation of a tensor of this runtime. @throws where it is another's or released. */
       own(tensor: DeviceTensor): Tensor;
+      pace: Pace;
       onReleased(session: OrtSession): void;
     },
   ) {
@@ -46,6 +49,8 @@ export class OrtSession implements Session {
     this.outputPorts = new Map(this.outputs.map((port) => [port.name, port]));
     this.binding = api.make('CreateIoBinding', native);
     this.runOptions = api.make('CreateRunOptions');
+    if (settings.pace.queued)
+      api.call('AddRunConfigEntry', this.runOptions, 'disable_synchronize_execution_providers', '1');
   }
 
   get running(): boolean {
@@ -72,13 +77,28 @@ export class OrtSession implements Session {
     this.bind('BindOutput', this.outputPorts, this.boundOutputs, name, tensor);
   }
 
-  async run(): Promise<void> {
+  run(): Promise<void> {
+    return this.launch('a run', async () => {
+      await this.settings.pace.reach();
+      // What was cancelled while the device worked on it is as good as cut off.
+      if (this.cancelled) throw cancelledRun();
+    });
+  }
+
+  start(what: string): Promise<void> {
+    return this.launch(what, async () => {});
+  }
+
+  private async launch(what: string, then: () => Promise<void>): Promise<void> {
     this.assertReady();
     const finish = this.claimTensors();
     // The terminate flag is cleared here and not on cancel, so that a late cancel never reaches the next run.
     this.environment.api.call('RunOptionsUnsetTerminate', this.runOptions);
+    this.cancelled = false;
     const run = this.environment.api
       .callAsync('RunWithBinding', this.native, this.runOptions, this.binding)
+      .finally(() => this.settings.pace.start(what))
+      .then(then)
       .finally(() => {
         this.current = undefined;
         finish();
@@ -89,7 +109,9 @@ export class OrtSession implements Session {
 
   cancel(): void {
     this.assertUsable();
-    if (this.running) this.environment.api.call('RunOptionsSetTerminate', this.runOptions);
+    if (!this.running) return;
+    this.cancelled = true;
+    this.environment.api.call('RunOptionsSetTerminate', this.runOptions);
   }
 
   nodeAssignments(): NodeAssignment[] {
@@ -115,6 +137,8 @@ export class OrtSession implements Session {
     this.assertUsable();
     this.assertIdle();
     this.released = true;
+    // Its kernels may still read constants of its own.
+    this.settings.pace.reachNow();
     const { api } = this.environment;
     api.get('ReleaseIoBinding', this.binding);
     api.get('ReleaseRunOptions', this.runOptions);

@@ -37,7 +37,7 @@ import { SampleWriter } from './samples';
 import { type Progress, readSnapshot, restoreParameters, writeSnapshot } from './snapshot';
 import { SpeedMeter } from './speed';
 import { type PreparedStart, prepareStart, restoreStart, startFactors } from './start';
-import { Trainer } from './trainer';
+import { type Later, type MicroStep, Trainer } from './trainer';
 
 /** Trains by a validated recipe. Raises UserError for whatever a person can mend; the run's folder then holds what was done. */
 export async function train({ recipe, notes }: TrainParams, host: EngineHost): Promise<TrainResult> {
@@ -320,14 +320,19 @@ class Run {
     const batches = this.#ahead.take(plan, progress.batch, end);
     const trainedTokens = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
     const started = performance.now();
-    let loss = 0;
+    const parts: Later<MicroStep>[] = [];
     for (const [i, batch] of batches.entries()) {
       const [part] = await Promise.all([
-        this.#trainer.accumulate(batch, trainedTokens, i > 0, progress.microStep + i, batches.length),
+        this.#trainer.startMicroStep(batch, trainedTokens, i > 0, progress.microStep + i, batches.length),
         ...(i === 0 ? [this.#ahead.prepare(plan, end, this.recipe.gradient_accumulation_steps)] : []),
       ]);
-      loss += part!.loss;
+      parts.push(part!);
     }
+    const lossOf = async (): Promise<number> => {
+      let sum = 0;
+      for (const part of parts) sum += (await part()).loss;
+      return sum;
+    };
     const step = progress.step + 1;
     const { lossScale } = this.#trainer;
     // Neither the optimizer nor the schedule counts skipped steps, as in torch.
@@ -337,10 +342,14 @@ class Run {
       ? this.recipe.learning_rate
       : learningRateAt(this.recipe, update, this.#calendar.totalSteps);
     const learningRate = scheduled * (this.#trainer.host?.learningRateFactor?.(update) ?? 1);
+    // Whether a float16 step counts at all is known only from its numbers.
+    const moves = !lossScale || (await this.#trainer.unscale(lossOf));
+    const norm = moves ? await this.#trainer.startUpdate(update, learningRate) : null;
+    // The step's one wait: what is asked for afterwards was begun before it.
+    const loss = await lossOf();
     if (!Number.isFinite(loss) && !lossScale)
       throw await this.#notFinite(`The loss is ${loss}`, step, batches);
-    const moves = await this.#trainer.unscale(loss);
-    const gradNorm = moves ? await this.#trainer.update(update, learningRate) : null;
+    const gradNorm = norm ? await norm() : null;
     if (gradNorm !== null && !Number.isFinite(gradNorm))
       throw await this.#notFinite(`The loss is ${loss}, but its gradient is not finite`, step, batches);
     if (gradNorm === 0) throw gradientZero(step);
@@ -390,6 +399,8 @@ class Run {
     let tokens = 0;
     for (const batch of plan.from(0)) {
       sum += await this.#trainer.evaluate(batch, recipe.packing);
+      // While the device works, nothing is there to be cut off.
+      if (this.host.cancelRequested) this.#cancelled();
       if (!Number.isFinite(sum))
         throw await this.#notFinite('The evaluation loss is no number', progress.step, [batch]);
       tokens += batch.trainedTokens;

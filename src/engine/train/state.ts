@@ -119,8 +119,7 @@ export class TrainingState {
   /** After a run of a program that changes the state: puts what it wrote aside in place. */
   settle(program: { writes(name: string): boolean }): void {
     for (const [name, aside] of this.#aside)
-      if (program.writes(`${name}.next`))
-        this.runtime.write(this.#tensors.get(name)!, this.runtime.read(aside));
+      if (program.writes(`${name}.next`)) this.runtime.copy(aside, this.#tensors.get(name)!);
   }
 
   /** Bindings of the update graph: state in place. */

@@ -56,6 +56,9 @@ export interface MicroStep {
   extra: number;
 }
 
+/** A result that the device is still at work on; asking for it waits. */
+export type Later<T> = () => Promise<T>;
+
 export class Trainer {
   readonly #gradients = new ShapeCache<{ program: Program; compiled: GradientProgram }>((entry) =>
     entry.program.release(),
@@ -119,6 +122,17 @@ export class Trainer {
     microStep: number,
     microBatches = 1,
   ): Promise<MicroStep> {
+    return (await this.startMicroStep(batch, trainedTokens, carry, microStep, microBatches))();
+  }
+
+  /** The same without waiting for the device. */
+  async startMicroStep(
+    batch: Batch,
+    trainedTokens: number,
+    carry: boolean,
+    microStep: number,
+    microBatches = 1,
+  ): Promise<Later<MicroStep>> {
     const { program, compiled } = await this.#gradientProgram(batch);
     const scale = this.lossScale?.scale ?? 1;
     feedBatch(program, batch, scale / trainedTokens);
@@ -129,21 +143,26 @@ export class Trainer {
       program.feed(`dropout_offset.${i}`, BigInt64Array.of(BigInt(offset)));
       program.feed(`dropout_end.${i}`, BigInt64Array.of(BigInt(offset + masks[i]!)));
     });
-    await this.#run(program);
+    await this.#start(program);
     this.state.settle(program);
-    const extra = compiled.extraLosses.reduce(
-      (sum, loss) => sum + (loss.coefficient / microBatches) * program.readScalar(loss.name),
-      0,
-    );
-    return { loss: program.readScalar('loss') / scale, extra };
+    const loss = program.fetchScalar('loss');
+    const extras = compiled.extraLosses.map((extra) => ({
+      ...extra,
+      value: program.fetchScalar(extra.name),
+    }));
+    return async () => {
+      let sum = 0;
+      for (const { coefficient, value } of extras) sum += (coefficient / microBatches) * (await value());
+      return { loss: (await loss()) / scale, extra: sum };
+    };
   }
 
   /**
    * For runs with a loss scale, between the last `accumulate` and `update`: takes the scale out of the gradients. False
    * where they overflowed: then nothing has moved but the scale, and the step must be left out.
-   * @param loss of the step; one that is not finite has overflowed already.
+   * @param loss of the step; one that is not finite has overflowed already. Asked for when there is no more to start.
    */
-  async unscale(loss: number): Promise<boolean> {
+  async unscale(loss: number | Later<number>): Promise<boolean> {
     const { lossScale } = this;
     if (!lossScale) return true;
     this.#unscale ??= await Program.open(
@@ -152,15 +171,25 @@ export class Trainer {
       new Map(this.state.gradientBindings()),
     );
     this.#unscale.feedScalar('inverse_loss_scale', 1 / lossScale.scale);
-    await this.#run(this.#unscale);
+    await this.#start(this.#unscale);
     this.state.settle(this.#unscale);
-    const finite = Number.isFinite(loss) && Number.isFinite(this.#unscale.readScalar('squares'));
+    const fetched = this.#unscale.fetchScalar('squares');
+    const numbers = [await fetched(), typeof loss === 'number' ? loss : await loss()];
+    const finite = numbers.every(Number.isFinite);
     lossScale.stepped(finite);
     return finite;
   }
 
   /** Applies the accumulated gradients; returns their norm before clipping. @param step counted from 1. */
   async update(step: number, learningRate: number): Promise<number> {
+    return (await this.startUpdate(step, learningRate))();
+  }
+
+  /**
+   * The same without waiting for the device, which leaves out what is not finite. What the method does on the host is done when
+   * the norm is asked for.
+   */
+  async startUpdate(step: number, learningRate: number): Promise<Later<number>> {
     const { runtime, settings, plan, windowLength } = this.o;
     this.#update ??= new Updater({
       runtime,
@@ -171,11 +200,14 @@ export class Trainer {
       constants: new Map(this.#transformBindings()),
       ...(windowLength === undefined ? {} : { windowLength }),
     });
-    const { norm, notes } = await this.#update.step(step, learningRate);
+    const { norm: fetched, notes } = await this.#update.start(step, learningRate);
     this.#notes.push(...notes);
-    if (this.host && Number.isFinite(norm))
-      this.#notes.push(...this.host.afterUpdate(this.#access(step, norm)));
-    return norm;
+    return async () => {
+      const norm = await fetched();
+      if (this.host && Number.isFinite(norm))
+        this.#notes.push(...this.host.afterUpdate(this.#access(step, norm)));
+      return norm;
+    };
   }
 
   /** What the method's host part has to tell since the last call, in full sentences. */
@@ -271,10 +303,10 @@ export class Trainer {
     return this.#pool;
   }
 
-  async #run(program: Program): Promise<void> {
+  async #start(program: Program): Promise<void> {
     this.#running = program;
     try {
-      await program.run();
+      await program.start();
     } finally {
       this.#running = undefined;
     }

@@ -41,8 +41,11 @@ export class Updater {
   #main: Program | undefined;
   #piece: (PieceProgram & { key: string }) | undefined;
   #running: Program | undefined;
+  /** Of all gradients, which pieces take from the device. */
+  readonly #norm: DeviceTensor;
 
   constructor(private readonly o: UpdaterOptions) {
+    this.#norm = o.runtime.allocate('float32', []);
     this.#optimizer = optimizerOf(o.settings.optim);
     this.#streamed = o.state.slabs.filter((slab) => o.state.isStreamed(slab));
     for (const slab of o.state.slabs) {
@@ -52,8 +55,14 @@ export class Updater {
     }
   }
 
-  /** Applies the gradients that lie in the state. @param step counted from 1. */
-  async step(step: number, learningRate: number): Promise<{ norm: number; notes: readonly string[] }> {
+  /**
+   * Begins to apply the gradients that lie in the state; `norm` waits until the device has got there.
+   * @param step counted from 1.
+   */
+  async start(
+    step: number,
+    learningRate: number,
+  ): Promise<{ norm: () => Promise<number>; notes: readonly string[] }> {
     const { runtime, state, settings, plan, constants } = this.o;
     const notes = (await this.#prepare(step)) ?? [];
     this.#main ??= await Program.open(
@@ -65,17 +74,16 @@ export class Updater {
         plan,
         (slab) => this.#streamed.includes(slab) || this.#divided.has(slab),
       ),
-      new Map([...state.updateBindings(), ...constants]),
+      new Map([...state.updateBindings(), ...constants, ['norm', this.#norm]]),
     );
     const scalars = Object.entries(this.#optimizer.scalars(settings, step, learningRate));
     for (const [name, value] of scalars) this.#main.feedScalar(name, value);
     await this.#run(this.#main);
     state.settle(this.#main);
-    const norm = this.#main.readScalar('norm');
-    const known = [...scalars, ['norm', norm] as const];
-    for (const slab of this.#streamed) await this.#stream(slab, known);
-    for (const [slab, pieces] of this.#divided) await this.#inPieces(slab, pieces, known);
-    return { norm, notes };
+    const norm = runtime.fetch(this.#norm);
+    for (const slab of this.#streamed) await this.#stream(slab, scalars);
+    for (const [slab, pieces] of this.#divided) await this.#inPieces(slab, pieces, scalars);
+    return { norm: async () => Number((await norm())[0]), notes };
   }
 
   /** Ends the program that runs now. */
@@ -87,6 +95,7 @@ export class Updater {
     this.#main?.release();
     this.#pieces.clear();
     this.#releasePiece();
+    this.#norm.release();
   }
 
   async #prepare(step: number): Promise<readonly string[] | undefined> {
@@ -127,7 +136,8 @@ export class Updater {
           [name, part] as const,
           [`${name}.next`, part] as const,
         ]);
-        return Program.open(runtime, pieceGraph(piece, this.#optimizer, settings, plan), new Map(bound));
+        const shared = new Map([...bound, ['norm', this.#norm] as const]);
+        return Program.open(runtime, pieceGraph(piece, this.#optimizer, settings, plan), shared);
       });
       for (const [name, part] of parts) {
         program.rebind(name, part);
@@ -194,7 +204,7 @@ export class Updater {
         .slots(slab, settings)
         .map(({ name, dtype, shape }) => [name, runtime.allocate(dtype, shape)] as const),
     );
-    const shared = new Map<string, DeviceTensor>(constants);
+    const shared = new Map<string, DeviceTensor>([...constants, ['norm', this.#norm]]);
     for (const [name, tensor] of window) {
       shared.set(`piece.${name}`, tensor);
       shared.set(`piece.${name}.next`, tensor);
@@ -216,7 +226,7 @@ export class Updater {
   async #run(program: Program): Promise<void> {
     this.#running = program;
     try {
-      await program.run();
+      await program.start();
     } finally {
       this.#running = undefined;
     }

@@ -74,9 +74,9 @@ export async function harness(
         for (const { tensor, offset } of slab.entries) data.set(gradients.get(tensor.name)!, offset);
         runtime.write(state.tensor(slab, 'gradient'), data);
       }
-      const result = await updater.step(step, learningRate);
+      const result = await updater.start(step, learningRate);
       notes.push(...result.notes);
-      return result.norm;
+      return result.norm();
     },
     release() {
       updater.release();

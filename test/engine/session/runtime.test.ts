@@ -105,21 +105,27 @@ test('what accelerators do with device memory is right when the CPU stands in fo
   for (const dtype of Object.keys(dtypes) as DType[]) {
     const shape = [48 / dtypes[dtype].bytes];
     const data = Uint8Array.from({ length: 48 }, (_, i) => (dtype === 'bool' ? i % 2 : i));
-    const tensor = new Tensor(dtype, shape, true, device.allocate(dtype, shape), () => {});
+    const tensor = new Tensor(dtype, shape, true, device.allocate(dtype, shape, true), () => {});
     assert.equal(tensor.address, null);
     const back = new Uint8Array(48).fill(1);
-    device.download(tensor, back);
+    device.transfers.download(tensor, back);
     assert.deepEqual(back, new Uint8Array(48), dtype);
-    device.upload(tensor, data);
-    device.download(tensor, back);
+    device.transfers.upload(tensor, data);
+    device.transfers.download(tensor, back);
     assert.deepEqual(back, data, dtype);
+    const other = new Tensor(dtype, shape, true, device.allocate(dtype, shape, false), () => {});
+    device.transfers.copy(tensor, other);
+    back.fill(0);
+    device.transfers.fetch(other, back);
+    assert.deepEqual(back, data, `${dtype} copied`);
+    other.release();
     assert.ok(device.arenaStats().inUse >= 48);
     tensor.release();
     assert.equal(device.arenaStats().inUse, 0);
   }
-  const empty = new Tensor('float32', [0, 2], true, device.allocate('float32', [0, 2]), () => {});
-  device.upload(empty, new Uint8Array(0));
-  device.download(empty, new Uint8Array(0));
+  const empty = new Tensor('float32', [0, 2], true, device.allocate('float32', [0, 2], true), () => {});
+  device.transfers.upload(empty, new Uint8Array(0));
+  device.transfers.download(empty, new Uint8Array(0));
   empty.release();
   device.release();
   environment.release();

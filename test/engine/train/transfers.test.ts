@@ -1,5 +1,5 @@
-// What a micro-batch and an update cost in copies between host and device: each is a wait for the device. Counted on the CPU,
-// whose runtime is asked for the same copies.
+// What a micro-batch and an update cost in copies between host and device. Counted on the CPU, whose runtime is asked for the
+// same copies; how often the host waits is in the contract test hostWaits.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -35,6 +35,11 @@ test('a micro-batch uploads tokens, targets and weights and reads its loss; drop
           return (...args: Parameters<Runtime['read']>) => {
             counts.downloads++;
             return target.read(...args);
+          };
+        if (key === 'fetch')
+          return (tensor: DeviceTensor) => {
+            counts.downloads++;
+            return target.fetch(tensor);
           };
         const value = target[key];
         return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
