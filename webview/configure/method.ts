@@ -21,7 +21,7 @@ const spoken: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 const axisOrder = ['load_in_4bit', 'adapter', 'init_lora_weights', 'optim', 'attention'];
 
 export class Method {
-  readonly presets = el('div', { class: 'cf-chips', role: 'radiogroup', 'aria-label': t('Preset') });
+  readonly presets = el('div', { class: 'cf-groups', role: 'radiogroup', 'aria-label': t('Preset') });
   readonly trade = el('p', { class: 'cf-trade' });
   readonly axes = el('div', { class: 'cf-axes' });
   #drawn = '';
@@ -42,32 +42,40 @@ export class Method {
       const chosen = presets.some(({ id }) => id === preset) ? preset : null;
       fill(
         this.presets,
-        presets.flatMap(({ id, category, label }, i) => [
-          // What the screen reader hears is in the chip's own description.
-          ...(category === presets[i - 1]?.category
-            ? []
-            : [el('span', { class: 'cf-category', 'aria-hidden': 'true' }, category)]),
+        grouped(presets).map(([category, members]) =>
           el(
-            'button',
-            {
-              type: 'button',
-              class: 'lw-chip',
-              role: 'radio',
-              'aria-checked': String(id === chosen),
-              title: `${label} (${category})`,
-              tabindex: id === chosen || (chosen === null && i === 0) ? 0 : -1,
-              dataset: { preset: id },
-              on: {
-                click: () => this.#choose(id),
-                mouseenter: () => this.#explain(id),
-                focus: () => this.#explain(id),
-                mouseleave: () => this.#explain(chosen),
-                blur: () => this.#explain(chosen),
-              },
-            },
-            label.split(/[:,]| on /)[0]!,
+            'div',
+            { class: 'cf-group', role: 'presentation' },
+            // What the screen reader hears is in the chip's own description.
+            el('span', { class: 'cf-category', 'aria-hidden': 'true' }, category),
+            el(
+              'div',
+              { class: 'cf-chips', role: 'presentation' },
+              ...members.map(({ id, label }) =>
+                el(
+                  'button',
+                  {
+                    type: 'button',
+                    class: 'lw-chip',
+                    role: 'radio',
+                    'aria-checked': String(id === chosen),
+                    title: `${label} (${category})`,
+                    tabindex: id === chosen || (chosen === null && id === presets[0]?.id) ? 0 : -1,
+                    dataset: { preset: id },
+                    on: {
+                      click: () => this.#choose(id),
+                      mouseenter: () => this.#explain(id),
+                      focus: () => this.#explain(id),
+                      mouseleave: () => this.#explain(chosen),
+                      blur: () => this.#explain(chosen),
+                    },
+                  },
+                  label.split(/[:,]| on /)[0]!,
+                ),
+              ),
+            ),
           ),
-        ]),
+        ),
       );
       this.#explain(chosen);
       if (focused) this.presets.querySelector<HTMLElement>('[tabindex="0"]')?.focus();
@@ -145,3 +153,10 @@ export class Method {
 
 /** Settings that presets are about, beside the axes. */
 const presetKeys = new Set(['r', 'lora_alpha', 'use_rslora', 'learning_rate', 'bnb_4bit_use_double_quant']);
+
+/** Neighbours of one category together, in the catalogue's order. */
+function grouped<T extends { category: string }>(presets: readonly T[]): [string, T[]][] {
+  const groups = new Map<string, T[]>();
+  for (const preset of presets) groups.set(preset.category, [...(groups.get(preset.category) ?? []), preset]);
+  return [...groups];
+}

@@ -80,7 +80,7 @@ export async function checkConfigure(bench, t) {
     async () => (await form.locator('#f-lr_scheduler_type').evaluate((one) => one.value)) !== before,
   );
   t.check('a list is answered by key', await saved('tiny.lora.yaml', /^lr_scheduler_type: /m));
-  await form.locator('.cf-chips [tabindex="0"]').focus();
+  await form.locator('.cf-groups [tabindex="0"]').focus();
   const chip = () => form.evaluate(() => document.activeElement.dataset.preset);
   const first = await chip();
   await page.keyboard.press('ArrowRight');
