@@ -7,6 +7,8 @@ export const memoryLimitVariable = 'LORA_WORKBENCH_GPU_MEMORY_LIMIT';
 /** Bounds what runs on the CPU may use for activations. */
 export const cpuLimitVariable = 'LORA_WORKBENCH_CPU_MEMORY_LIMIT';
 export const arenaVariable = 'LORA_WORKBENCH_GPU_ARENA';
+/** `0` makes every run and every copy on CUDA a wait, to tell whether a fault comes from working ahead of the device. */
+export const queueVariable = 'LORA_WORKBENCH_GPU_QUEUE';
 
 const units: Readonly<Record<string, number>> = {
   '': 1,
@@ -20,12 +22,14 @@ const growths = ['same-as-requested', 'next-power-of-two'] as const;
 /** @throws RecipeError `setting-invalid`. */
 export function gpuSettings(
   env: Readonly<Record<string, string | undefined>> = process.env,
-): Pick<RuntimeOptions, 'memoryLimitBytes' | 'arenaGrowth'> {
-  const [limit, arena] = [env[memoryLimitVariable], env[arenaVariable]];
+): Pick<RuntimeOptions, 'memoryLimitBytes' | 'arenaGrowth' | 'queue'> {
+  const [limit, arena, queue] = [env[memoryLimitVariable], env[arenaVariable], env[queueVariable]];
   const growth = growths.find((name) => name === arena);
   if (arena && growth === undefined) throw invalid(arenaVariable, arena, `one of ${growths.join(' and ')}`);
+  if (queue && queue !== '0' && queue !== '1') throw invalid(queueVariable, queue, '0 or 1');
   return {
     ...(limit ? { memoryLimitBytes: bytesOf(limit) } : {}),
+    ...(queue === '0' ? { queue: false } : {}),
     ...(growth === undefined ? {} : { arenaGrowth: growth }),
   };
 }

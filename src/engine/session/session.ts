@@ -9,6 +9,12 @@ import type { Pace } from './pace';
 import { assertFits, readAssignments, readPorts } from './ports';
 import type { Tensor } from './tensor';
 
+/**
+ * Some kernels (Concat and Split of unequal parts) copy tables from pinned memory, which the runtime gives back only at the end
+ * of a run that waits (ONNX Runtime's device_stream_collection.cc): without one now and then it would grow with every step.
+ */
+const runsBetweenCleaning = 32;
+
 export class OrtSession implements Session {
   readonly inputs: readonly PortDescription[];
   readonly outputs: readonly PortDescription[];
@@ -21,6 +27,8 @@ export class OrtSession implements Session {
   private current: Promise<void> | undefined;
   private released = false;
   private cancelled = false;
+  /** How often it ran. */
+  private runs = 0;
   private profiling: boolean;
 
   /** Takes `native` over: it is released with this session, also when construction fails. */
@@ -49,8 +57,7 @@ export class OrtSession implements Session {
     this.outputPorts = new Map(this.outputs.map((port) => [port.name, port]));
     this.binding = api.make('CreateIoBinding', native);
     this.runOptions = api.make('CreateRunOptions');
-    if (settings.pace.queued)
-      api.call('AddRunConfigEntry', this.runOptions, 'disable_synchronize_execution_providers', '1');
+    if (settings.pace.queued) this.waitItself(false);
   }
 
   get running(): boolean {
@@ -95,9 +102,17 @@ export class OrtSession implements Session {
     // The terminate flag is cleared here and not on cancel, so that a late cancel never reaches the next run.
     this.environment.api.call('RunOptionsUnsetTerminate', this.runOptions);
     this.cancelled = false;
+    const { pace } = this.settings;
+    const waits = pace.queued && ++this.runs % runsBetweenCleaning === 0;
+    if (waits) this.waitItself(true);
     const run = this.environment.api
       .callAsync('RunWithBinding', this.native, this.runOptions, this.binding)
-      .finally(() => this.settings.pace.start(what))
+      .finally(() => {
+        pace.start(what);
+        if (!waits) return;
+        pace.waits++;
+        this.waitItself(false);
+      })
       .then(then)
       .finally(() => {
         this.current = undefined;
@@ -105,6 +120,12 @@ export class OrtSession implements Session {
       });
     this.current = run;
     return run;
+  }
+
+  /** Whether the runtime waits for the device at the end of a run. */
+  private waitItself(waits: boolean): void {
+    const key = 'disable_synchronize_execution_providers';
+    this.environment.api.call('AddRunConfigEntry', this.runOptions, key, waits ? '0' : '1');
   }
 
   cancel(): void {

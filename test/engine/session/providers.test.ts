@@ -49,6 +49,7 @@ test('the machine’s limits come from its environment', async () => {
     }),
     { memoryLimitBytes: 1.5 * 2 ** 30, arenaGrowth: 'next-power-of-two' },
   );
+  assert.deepEqual(gpuSettings({ LORA_WORKBENCH_GPU_QUEUE: '0' }), { queue: false });
   assert.equal(gpuSettings({ LORA_WORKBENCH_GPU_MEMORY_LIMIT: '20GB' }).memoryLimitBytes, 20e9);
   for (const [name, value] of [
     ['LORA_WORKBENCH_GPU_MEMORY_LIMIT', 'all'],
@@ -56,6 +57,7 @@ test('the machine’s limits come from its environment', async () => {
     ['LORA_WORKBENCH_GPU_MEMORY_LIMIT', '20 GX'],
     ['LORA_WORKBENCH_GPU_MEMORY_LIMIT', '3'],
     ['LORA_WORKBENCH_GPU_ARENA', 'big'],
+    ['LORA_WORKBENCH_GPU_QUEUE', 'no'],
   ] as const)
     await fails(() => gpuSettings({ [name]: value }), {
       class: RecipeError,
