@@ -9,10 +9,10 @@ import { Random } from '../random';
 import type { DeviceTensor, Runtime } from '../session';
 import { shiftedInverseCholesky } from './cholesky';
 import { productsOn } from './deviceProducts';
-import { doubleMatrix, type Matrix, matrix, rounded, transposed } from './matrix';
+import { doubleMatrix, type Matrix, matrix, rounded, transposed, widened } from './matrix';
 import { orthonormalColumns } from './orthonormal';
 import type { Products } from './products';
-import { gramOfRows, symmetricEigen } from './symmetric';
+import { gramOfRows, symmetricEigen, symmetricEigenByProducts } from './symmetric';
 
 export interface Gradient {
   /** [rows·columns], row-major. */
@@ -130,12 +130,9 @@ class DeviceIteration {
       }
       // Within the subspace: the eigenvectors of XᵀHX, from the largest down.
       await apply.run();
-      const { vectors } = symmetricEigen(symmetric(apply.read('inner') as Float32Array, k));
-      const rotation = new Float32Array(k * k);
-      vectors.forEach((vector, j) => {
-        for (let i = 0; i < k; i++) rotation[i * k + j] = vector[i]!;
-      });
-      await turn(back, rotation);
+      const inner = widened(matrix(k, k, apply.read('inner') as Float32Array));
+      const { vectors } = await symmetricEigenByProducts(products, inner);
+      await turn(back, rounded(vectors).data);
       const whole = runtime.read(y) as Float32Array;
       const result = matrix(n, g.rank);
       for (let i = 0; i < n; i++) result.data.set(whole.subarray(i * k, i * k + g.rank), i * g.rank);
@@ -203,12 +200,6 @@ class DeviceIteration {
 
 function gramOf(b: GraphBuilder, x: Value): Value {
   return b.gemm(x, x, { transA: true });
-}
-
-function symmetric(data: Float32Array, k: number): Float64Array[] {
-  return Array.from({ length: k }, (_, i) =>
-    Float64Array.from({ length: k }, (_, j) => (data[i * k + j]! + data[j * k + i]!) / 2),
-  );
 }
 
 /** L⁻ᵀ of S + shift·trace·I = LLᵀ, [k, k]: what makes columns with the Gram matrix S orthonormal. */
