@@ -11,10 +11,10 @@ import { CheckpointError } from '../../src/engine/errors';
 import { BaseWeights } from '../../src/engine/execution/baseWeights';
 import { Evaluator } from '../../src/engine/execution/evaluator';
 import { modelFromConfig } from '../../src/engine/models/registry';
-import { openRuntime } from '../../src/engine/session';
+import { contractRuntime } from './contractRuntime';
 import { fourBitGoldens, openGolden } from './goldenTraining';
 
-const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+const runtime = contractRuntime();
 after(() => runtime.close());
 
 const cases = [

@@ -10,7 +10,8 @@ import { packedForms } from '../../src/engine/execution/baseWeights';
 import { Program } from '../../src/engine/execution/program';
 import type { Graph, Node, Value } from '../../src/engine/graph/graph';
 import { modelFromConfig } from '../../src/engine/models/registry';
-import { openRuntime } from '../../src/engine/session';
+import { activationPeak } from './arenaPeak';
+import { contractDevice, contractRuntime } from './contractRuntime';
 import { adapterSettings } from './randomAdapter';
 
 const wide = {
@@ -58,11 +59,11 @@ for (const { targets, checkpointing, blockSize } of cases) {
         ...(quantised ? { packed: packedForms(model, new Map(), { format }) } : {}),
       }).graph;
     const measured = async (graph: ReturnType<typeof compile>): Promise<number> => {
-      const own = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+      const own = contractRuntime();
       try {
         const program = await Program.open(own, graph, new Map());
         await program.run();
-        return own.memory().peakBytes;
+        return activationPeak(own);
       } finally {
         await own.close();
       }
@@ -77,8 +78,10 @@ for (const { targets, checkpointing, blockSize } of cases) {
       `${packed - whole} bytes for a weight of ${largestWeight}, ${allWeights} for all`,
     );
     assert.ok(lookups(graph) > 20);
+    // Elsewhere kernels take memory of their own beside their values.
     const predicted = liveness(graph).peakBytes;
-    assert.ok(Math.abs(predicted / packed - 1) < 0.06, `predicted ${predicted}, measured ${packed}`);
+    if (contractDevice === 'cpu')
+      assert.ok(Math.abs(predicted / packed - 1) < 0.06, `predicted ${predicted}, measured ${packed}`);
   });
 }
 

@@ -1,4 +1,4 @@
-// 16-bit compute with fp32 masters, on the CPU through casts: values are rounded where a GPU would round them, sums are fp32.
+// 16-bit compute with fp32 masters; on the CPU through casts: values are rounded where a GPU would round them, sums are fp32.
 // Tolerances are on each step's loss: 1 % against PEFT in bf16; against PEFT in fp32 3 % for bf16 (8 bits of mantissa, errors
 // of 50 steps of training added up) and 0.5 % for float16 (11 bits).
 import assert from 'node:assert/strict';
@@ -14,20 +14,23 @@ import { Stepper } from '../../src/engine/generate/stepper';
 import { type FloatType, precisionFor } from '../../src/engine/graph/precision';
 import { modelTensors } from '../../src/engine/models/architecture';
 import { modelFromConfig } from '../../src/engine/models/registry';
-import { openRuntime } from '../../src/engine/session';
+import { contractRuntime } from './contractRuntime';
 import { methodGoldens, openGolden, trainingGoldens } from './goldenTraining';
 
-const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
+const runtime = contractRuntime();
+const { kind: device } = runtime.device;
 after(() => runtime.close());
 
 const bf16Goldens = join('test', 'goldens', 'precision');
 const halves = [
-  { type: 'bfloat16', tolerance: 3e-2 },
-  { type: 'float16', tolerance: 5e-3 },
-] as const;
+  { type: 'bfloat16', tolerance: 3e-2 } as const,
+  { type: 'float16', tolerance: 5e-3 } as const,
+].filter(({ type }) => device !== 'webgpu' || type !== 'bfloat16');
 
 for (const name of readdirSync(bf16Goldens)) {
-  test(`${name}: PEFT's losses in bf16`, () => follows(join(bf16Goldens, name), 'bfloat16', 1e-2));
+  test(`${name}: PEFT's losses in bf16`, { skip: device === 'webgpu' }, () =>
+    follows(join(bf16Goldens, name), 'bfloat16', 1e-2),
+  );
 }
 
 for (const { type, tolerance } of halves) {
@@ -45,7 +48,7 @@ for (const { type, tolerance } of halves) {
 }
 
 async function follows(folder: string, type: FloatType, tolerance: number, steps = 50): Promise<void> {
-  const golden = await openGolden(runtime, folder, 'selective', precisionFor(type, 'cpu'));
+  const golden = await openGolden(runtime, folder, 'selective', precisionFor(type, device));
   let moved = 0;
   for (const [i, want] of golden.expected.steps.slice(0, steps).entries()) {
     const { loss, extra } = await golden.step(i);
@@ -66,13 +69,15 @@ for (const base of ['llama-bf16-sharded', 'mistral-full', 'qwen3-bias-tied', 'qw
       const ids = Int32Array.from({ length: 16 }, (_, i) => 5 + ((i * 37) % 90));
       const found = new Map<FloatType, { logits: Float32Array; next: Float32Array }>();
       for (const compute of ['float32', type] as const) {
-        const weights = BaseWeights.of(runtime, checkpoint, model, precisionFor(compute, 'cpu'));
+        const weights = BaseWeights.of(runtime, checkpoint, model, precisionFor(compute, device));
         for (const { name } of modelTensors(model)) {
           const tensor = await weights.tensor(name);
           assert.equal(tensor.dtype, compute);
           const stored = [...checkpoint.tensors.values()].find((ref) => ref.name.endsWith(name))!.dtype;
           const asItLies = { F32: 'float32', BF16: 'bfloat16', F16: 'float16' }[stored as 'F32'] === compute;
-          assert.equal(tensor.writable, !asItLies, `${name} is ${asItLies ? 'the file' : 'a copy'}`);
+          // On other devices everything is a copy.
+          if (device === 'cpu')
+            assert.equal(tensor.writable, !asItLies, `${name} is ${asItLies ? 'the file' : 'a copy'}`);
           if (!asItLies)
             assert.deepEqual(runtime.read(tensor), floatsIn(compute, await weights.values(name)));
         }
@@ -101,7 +106,9 @@ for (const base of ['llama-bf16-sharded', 'mistral-full', 'qwen3-bias-tied', 'qw
       const limit = type === 'bfloat16' ? 0.1 : 0.015;
       close(rounded.logits, exact.logits, limit);
       close(rounded.next, exact.next, limit);
-      close(exact.next, exact.logits.subarray(7 * model.vocabularySize, 8 * model.vocabularySize), 1e-3);
+      // On CUDA the keys and values of an fp32 model are kept in float16.
+      const last = exact.logits.subarray(7 * model.vocabularySize, 8 * model.vocabularySize);
+      close(exact.next, last, device === 'cuda' ? 0.015 : 1e-3);
     });
   }
 }
