@@ -14,7 +14,7 @@ export interface LegendRequests {
   compare(): void;
 }
 
-function mark(colour: string, dash: string, width: number): HTMLElement {
+function swatch(colour: string, dash: string, width: number): HTMLElement {
   return el('i', {
     class: 'lw-key',
     style: { 'border-color': colour, 'border-top-style': dash, 'border-top-width': `${width}px` },
@@ -43,7 +43,7 @@ export class Legend {
           dataset: { series },
           on: { click: () => this.requests.toggle(series) },
         },
-        mark(colour, 'solid', width),
+        swatch(colour, 'solid', width),
         name,
       );
     fill(
@@ -95,7 +95,7 @@ export class Legend {
             },
           },
         },
-        mark(`var(--vscode-${look.colour})`, look.css, 2),
+        swatch(`var(--vscode-${look.colour})`, look.css, 2),
         name,
       ),
       el(

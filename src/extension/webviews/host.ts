@@ -2,17 +2,10 @@
 // pushed once the panel listens. It knows no single panel.
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
-import {
-  type Contract,
-  isToExtension,
-  type PageTexts,
-  type Params,
-  type Result,
-  type ToPanel,
-  textsElement,
-} from '../../protocol/webview';
+import { type Contract, isToExtension, type Params, type Result, type ToPanel } from '../../protocol/webview';
 import { reportOf } from '../report';
 import type { Services } from '../services';
+import { textsBlock } from './pageTexts';
 
 export type Handlers<C extends Contract> = {
   [M in keyof C['requests']]: (params: Params<C, M>) => Result<C, M> | Promise<Result<C, M>>;
@@ -80,19 +73,10 @@ export function pageHtml(
 </head>
 <body>
 <main id="app"></main>
-<script type="application/json" id="${textsElement}">${scriptJson(pageTexts())}</script>
+${textsBlock({ language: vscode.env.language, bundle: vscode.l10n.bundle ?? {} })}
 <script nonce="${nonce}" src="${file(`${bundle}.js`)}"></script>
 </body>
 </html>`;
-}
-
-function pageTexts(): PageTexts {
-  return { language: vscode.env.language, bundle: vscode.l10n.bundle ?? {} };
-}
-
-/** JSON that stays inside of its script element, whatever it holds. Such an element is data: the policy runs no part of it. */
-export function scriptJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll('<', '\\u003c');
 }
 
 export function escapeHtml(text: string): string {

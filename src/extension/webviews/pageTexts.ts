@@ -1,0 +1,8 @@
+// The element of a page that holds its texts. Texts in, markup out; it knows no editor.
+import { type PageTexts, textsElement } from '../../protocol/webview';
+
+/** JSON that stays inside of its element whatever a translation holds. It is data: the content security policy runs none of it. */
+export function textsBlock(texts: PageTexts): string {
+  const json = JSON.stringify(texts).replaceAll('<', '\\u003c');
+  return `<script type="application/json" id="${textsElement}">${json}</script>`;
+}
