@@ -146,6 +146,15 @@ export function drawMemory(
           el('td', { class: 'nt' }, exact ? t('programs compiled and planned') : t('about, being planned')),
           el('td', { class: 'num' }, quantity(...bytes(totalBytes))),
         ),
+        forecast.hostBytes === 0
+          ? null
+          : el(
+              'tr',
+              {},
+              el('td', { colspan: 2 }, t('System memory')),
+              el('td', { class: 'nt' }, t('beside the device: process, checkpoint')),
+              el('td', { class: 'num' }, quantity(...bytes(forecast.hostBytes))),
+            ),
       ),
     ),
     over ? suggestions(forecast, apply) : null,

@@ -17,9 +17,16 @@ export async function estimate(
   const result = await callTrainer('estimate', { recipe, notes }, terminal, { onInterrupt: 'kill' });
   terminal.document(result);
   const rows = Object.entries(result.parts).map(([part, bytes]) => [part, formatBytes(bytes)]);
+  const { availableHostBytes: free } = result;
   for (const line of table([
     ...rows,
-    ['total', formatBytes(result.totalBytes)],
+    ...(free === null
+      ? [['total', formatBytes(result.totalBytes)]]
+      : [
+          ['system memory', formatBytes(result.hostBytes)],
+          ['available', formatBytes(free)],
+          [`on ${recipe.device}`, formatBytes(result.deviceBytes)],
+        ]),
     ['available', formatBytes(result.availableBytes)],
   ])) {
     terminal.line(line);

@@ -28,17 +28,31 @@ export async function estimate({ recipe }: EstimateParams, host: EngineHost): Pr
   const planned = (one: typeof recipe): AdapterPlan =>
     withLoraPlusRates(planAdapter(model, one, earlier), one);
   const expect = (one: typeof recipe) => forecast(model, one, planned(one), undefined, packed);
-  const { parts, totalBytes } = expect(recipe);
+  const { parts, totalBytes, deviceBytes, hostBytes } = expect(recipe);
   const note = preparationNote(planned(recipe));
   if (note !== undefined) host.emit({ type: 'note', message: note, time: new Date().toISOString() });
-  const availableBytes = await availableMemory(chooseDevice(recipe.device));
-  const fits = totalBytes <= availableBytes;
-  const need = (changed: typeof recipe): number => expect(changed).totalBytes;
+  const device = chooseDevice(recipe.device);
+  const availableBytes = await availableMemory(device);
+  const availableHostBytes = device.kind === 'cpu' ? null : await availableMemory({ kind: 'cpu' });
+  const fits = fitsIn({ deviceBytes, hostBytes }, availableBytes, availableHostBytes);
+  const need = (changed: typeof recipe): number => expect(changed).deviceBytes;
   return {
     totalBytes,
     parts,
+    deviceBytes,
+    hostBytes,
     availableBytes,
+    availableHostBytes,
     fits,
-    suggestions: fits ? [] : suggest(model, recipe, totalBytes, availableBytes, need),
+    suggestions: fits ? [] : suggest(model, recipe, deviceBytes, availableBytes, need),
   };
+}
+
+/** Whether what a run holds finds room, in each place by itself. @param onHost null where the device is the CPU. */
+export function fitsIn(
+  { deviceBytes, hostBytes }: { deviceBytes: number; hostBytes: number },
+  onDevice: number,
+  onHost: number | null,
+): boolean {
+  return deviceBytes <= onDevice && (onHost === null || hostBytes <= onHost);
 }

@@ -7,7 +7,7 @@ import type { JsonObject } from '../files/json';
 import type { Model } from '../models/architecture';
 import { modelOfRecipe } from '../models/stretchedPositions';
 import { slabsFor } from '../optim/registry';
-import { adapterParts, type Forecast, forecast } from './forecast';
+import { adapterParts, besideDevice, type Forecast, forecast, totals } from './forecast';
 
 /** Fewer layers are compiled whole in the same time. */
 export const leastLayers = 10;
@@ -53,15 +53,17 @@ export function deepForecast(config: JsonObject, model: Model, recipe: Recipe): 
   });
   const activations = Math.max(...arenas.map(({ peakBytes }) => peakBytes));
   const reserved = Math.max(...arenas.map(({ reservedBytes }) => reservedBytes));
+  const slabs = slabsFor(withLoraPlusRates(planAdapter(model, recipe), recipe).tensors, recipe);
   const parts = {
     weights: onwards(less.parts.weights, more.parts.weights),
-    ...adapterParts(slabsFor(withLoraPlusRates(planAdapter(model, recipe), recipe).tensors, recipe), recipe),
+    ...adapterParts(slabs, recipe),
     activations,
     workspace: onwards(besides(less), besides(more)) + reserved - activations,
   };
   const { trainableParameters, ...sizes } = parts;
-  const totalBytes = Object.values(sizes).reduce((sum, bytes) => sum + bytes, 0);
-  return { trainableParameters, parts: sizes, totalBytes, arenas };
+  const onHost = onwards(less.host.workspace ?? 0, more.host.workspace ?? 0);
+  const host = besideDevice(recipe, slabs, sizes.saving, onHost);
+  return { trainableParameters, parts: sizes, host, ...totals(sizes, host), arenas };
 }
 
 /** Workspace without what the arena holds beyond its peak. */

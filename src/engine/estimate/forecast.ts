@@ -42,6 +42,11 @@ export interface Forecast {
     workspace: number;
   };
   totalBytes: number;
+  /** What of the parts lies in system memory beside the device's: nothing where the device is the CPU. */
+  host: Partial<Record<keyof Forecast['parts'], number>>;
+  /** `totalBytes` by where it lies, for each place has a capacity of its own. */
+  deviceBytes: number;
+  hostBytes: number;
   /** The arena while each program runs: gradients, update, evaluation where there is one. */
   arenas: readonly Omit<Liveness, 'peakNode'>[];
 }
@@ -113,12 +118,42 @@ export function forecast(
     saving,
     workspace: processBytes + sizeOf(fed) + sizeOf(constantsOf(gradient.graph)) + (reserved - activations),
   };
-  // The start is over before the adapter's state is made; what it needs beyond that is workspace.
-  const later = parts.adapter + parts.gradients + parts.optimizer + parts.saving + reserved;
-  parts.workspace += Math.max(0, startBytes({ plan, tokens: rows * length }) - later);
-  const totalBytes = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
+  // The start is over before the adapter's state is made; what it needs beyond that is workspace. It works in system memory.
+  const later =
+    parts.saving + (device === 'cpu' ? parts.adapter + parts.gradients + parts.optimizer + reserved : 0);
+  const start = Math.max(0, startBytes({ plan, tokens: rows * length }) - later);
+  parts.workspace += start;
+  const host = besideDevice(recipe, slabs, parts.saving, processBytes + start);
   const arenas = lives.map(({ peakNode: _, ...arena }) => arena);
-  return { trainableParameters, parts, totalBytes, arenas };
+  return { trainableParameters, parts, host, ...totals(parts, host), arenas };
+}
+
+/** What of a run's parts lies in system memory beside the device's. @param workspace of it, on the host. */
+export function besideDevice(
+  recipe: Recipe,
+  slabs: readonly Slab[],
+  saving: number,
+  workspace: number,
+): Forecast['host'] {
+  const { kind } = chooseDevice(recipe.device);
+  return kind === 'cpu' ? {} : { saving, workspace, optimizer: hostState(slabs, recipe) };
+}
+
+/** Sums of a forecast, by place. */
+export function totals(
+  parts: Forecast['parts'],
+  host: Forecast['host'],
+): Pick<Forecast, 'totalBytes' | 'deviceBytes' | 'hostBytes'> {
+  const sum = (all: Record<string, number>): number =>
+    Object.values(all).reduce((total, bytes) => total + bytes, 0);
+  const [totalBytes, hostBytes] = [sum(parts), sum(host)];
+  return { totalBytes, hostBytes, deviceBytes: totalBytes - hostBytes };
+}
+
+/** Optimizer state that pages in from system memory. */
+function hostState(slabs: readonly Slab[], recipe: Recipe): number {
+  const paging = pagingFor(recipe, chooseDevice(recipe.device).kind, recipe.output_dir);
+  return paging.place === 'host' ? stateMemory(slabs, recipe, paging).elsewhere : 0;
 }
 
 /** What needs no program to be known. */
@@ -136,7 +171,7 @@ export function adapterParts(
     trainableParameters,
     adapter: 4 * all,
     gradients: 4 * trainableParameters,
-    optimizer: state.device,
+    optimizer: state.device + hostState(slabs, recipe),
     // Read whole, one vector at a time beside the tensors cut from it.
     saving: 8 * trainableParameters + state.device + state.elsewhere,
   };

@@ -18,10 +18,10 @@ export function startBytes({ plan, tokens }: { plan: AdapterPlan; tokens: number
   const inputs = all(({ inFeatures }) => 4 * tokens * inFeatures);
   switch (fromBase?.calibration) {
     case 'covariance':
-      // One pass's sums, a sample's own and its copy from the device, and the inputs of the pass's modules.
+      // One pass's sums, the inputs of the pass's modules, scaled too, and a block of one product and its copy.
       return (
         Math.min(all(covarianceBytes), Math.max(passBytes.covariances, most(covarianceBytes))) +
-        Math.max(2 * most(covarianceBytes) + inputs, 3 * most(covarianceBytes) + decomposition)
+        Math.max(2 * inputs + 2 ** 25, 3 * most(covarianceBytes) + decomposition)
       );
     case 'components': {
       const rho = Number(plan.settings.settings.eva_rho ?? 2);

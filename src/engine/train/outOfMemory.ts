@@ -68,7 +68,7 @@ function lighter(
   try {
     const need = (changed: Recipe): number => {
       const planned = withLoraPlusRates(planAdapter(model, changed, plan.earlier), changed);
-      return forecast(model, changed, planned, precision, packed).totalBytes;
+      return forecast(model, changed, planned, precision, packed).deviceBytes;
     };
     const total = need(recipe);
     const wanted = total - Math.max(asked, total / 10);

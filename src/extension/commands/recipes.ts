@@ -41,7 +41,7 @@ export const recipeCommands: Readonly<Record<string, Command>> = {
       ({ change, totalBytes }) => `${change}: ${formatBytes(totalBytes)}`,
     );
     const verdict = estimate.fits ? vscode.l10n.t('It fits.') : vscode.l10n.t('It does not fit.');
-    const total = `${formatBytes(estimate.totalBytes)} / ${formatBytes(estimate.availableBytes)}`;
+    const total = `${formatBytes(estimate.deviceBytes)} / ${formatBytes(estimate.availableBytes)}`;
     await showText([path, '', `${total}. ${verdict}`, '', ...parts, '', ...changes].join('\n'));
     return estimate;
   },

@@ -1,7 +1,7 @@
 // The memory of a recipe's run for a form that must not wait: what depends on counting alone at once, the rest scaled from
 // the last exact forecast until the exact one is there. Pure.
 import { planAdapter } from '../../engine/adapters/plan';
-import { adapterParts, type Forecast } from '../../engine/estimate/forecast';
+import { adapterParts, besideDevice, type Forecast, totals } from '../../engine/estimate/forecast';
 import type { Model } from '../../engine/models/architecture';
 import { slabsFor } from '../../engine/optim/registry';
 import type { Recipe } from '../../protocol/recipe';
@@ -65,7 +65,8 @@ export function quickForecast(model: Model, recipe: Recipe, known: Known | null)
   const plan = planAdapter(model, recipe);
   if (known === null || formOfWeights(recipe) !== formOfWeights(known.recipe)) return null;
   const { forecast, recipe: before } = known;
-  const { trainableParameters, ...adapter } = adapterParts(slabsFor(plan.tensors, recipe), recipe);
+  const slabs = slabsFor(plan.tensors, recipe);
+  const { trainableParameters, ...adapter } = adapterParts(slabs, recipe);
   const tokens = (one: Recipe): number =>
     one.per_device_train_batch_size * Math.min(one.max_length, model.maxPositions);
   const keeps = { none: 1, selective: 0.6, full: 0.25 } as const;
@@ -79,8 +80,8 @@ export function quickForecast(model: Model, recipe: Recipe, known: Known | null)
     activations: forecast.parts.activations * grown * checkpointing * Math.max(0.5, rank),
     workspace: forecast.parts.workspace * (grown > 1 ? 1 + 0.2 * (grown - 1) : 1),
   };
-  const totalBytes = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
-  return { trainableParameters, parts, totalBytes, arenas: forecast.arenas };
+  const host = besideDevice(recipe, slabs, parts.saving, forecast.host.workspace ?? 0);
+  return { trainableParameters, parts, host, ...totals(parts, host), arenas: forecast.arenas };
 }
 
 /** What decides which base weights lie in memory, and in which type. */

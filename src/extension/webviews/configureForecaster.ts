@@ -212,11 +212,12 @@ export class Forecaster implements vscode.Disposable {
   /** `suggestions` undefined keeps those that were found for the same recipe. */
   #tell(forecast: Forecast, exact: boolean, suggestions: MemorySuggestion[] | null | undefined): void {
     if (suggestions !== undefined) this.#suggestions = suggestions;
-    const { parts, totalBytes, trainableParameters } = forecast;
+    const { trainableParameters, hostBytes } = forecast;
     this.listener.forecast({
       exact,
-      parts,
-      totalBytes,
+      parts: onDevice(forecast),
+      totalBytes: forecast.deviceBytes,
+      hostBytes,
       availableBytes: this.#available,
       device: this.#recipe?.device ?? 'auto',
       trainableParameters,
@@ -232,8 +233,15 @@ export class Forecaster implements vscode.Disposable {
 }
 
 /** Where nothing is told of the device's memory, nothing is said against the run. */
-function fits({ totalBytes }: Forecast, available: number | null): boolean {
-  return available === null || totalBytes <= available;
+function fits({ deviceBytes }: Forecast, available: number | null): boolean {
+  return available === null || deviceBytes <= available;
+}
+
+/** The parts without what lies in system memory beside the device's. */
+function onDevice({ parts, host }: Forecast): Forecast['parts'] {
+  const own = { ...parts };
+  for (const part of Object.keys(own) as (keyof typeof own)[]) own[part] -= host[part] ?? 0;
+  return own;
 }
 
 async function dataBytes(recipe: Recipe): Promise<number> {

@@ -83,7 +83,7 @@ async function answer(question: Question): Promise<Answer> {
     return { kind: 'deep', id, forecast: deepForecast(config, model, recipe) ?? null };
   const need = (changed: Recipe): number => {
     if (stale()) throw new Outdated();
-    return exact(model, changed).totalBytes;
+    return exact(model, changed).deviceBytes;
   };
   if (question.kind === 'forecast') {
     need(recipe);

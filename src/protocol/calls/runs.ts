@@ -23,9 +23,17 @@ export interface EstimateResult {
     workspace: number;
     [part: string]: number;
   };
+  /** What of `totalBytes` lies on the device; all of it where that is the CPU. */
+  deviceBytes: number;
+  /** The rest, in system memory. */
+  hostBytes: number;
+  /** On the device. */
   availableBytes: number;
+  /** In system memory; null where the device is the CPU. */
+  availableHostBytes: number | null;
+  /** Each in its own place. */
   fits: boolean;
-  /** Smallest change first. */
+  /** Smallest change first; their bytes are on the device. */
   suggestions: readonly { change: string; totalBytes: number }[];
 }
 

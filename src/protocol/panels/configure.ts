@@ -163,9 +163,12 @@ export type MemoryPart =
 export interface MemoryForecast {
   /** False while the exact one is being computed: activations are then scaled from the last exact one. */
   exact: boolean;
-  /** Null where it was never computed. */
+  /** On the device. Null where it was never computed. */
   parts: Record<MemoryPart, number> | null;
+  /** On the device. */
   totalBytes: number;
+  /** In system memory beside the device's; 0 where the device is the CPU. */
+  hostBytes: number;
   /** Free on the device; null where nothing tells. */
   availableBytes: number | null;
   device: string;

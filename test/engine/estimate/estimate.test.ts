@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { estimate } from '../../../src/engine/api/estimate';
+import { estimate, fitsIn } from '../../../src/engine/api/estimate';
 import { catalogue } from '../../../src/engine/catalogue';
 import { CheckpointError } from '../../../src/engine/errors';
 import { forecast } from '../../../src/engine/estimate/forecast';
@@ -56,6 +56,34 @@ test('parts add up; weights, adapter and state are exact', async (t) => {
   assert.equal(result.parts.weights, 4 * base);
   assert.ok(result.parts.activations > 0 && result.availableBytes > 0);
   assert.equal(result.fits, result.totalBytes <= result.availableBytes);
+});
+
+test('on a GPU, what lies in system memory takes no room on the device, and each must fit by itself', () => {
+  const wide = modelFromConfig({ ...tinyConfig, hidden_size: 256, intermediate_size: 1024 });
+  const of = (given: Record<string, unknown>) =>
+    forecast(wide, recipeOf('.', { device: 'cuda', dtype: 'float32', r: 64, ...given }));
+  const plain = of({});
+  const sum = (all: Record<string, number>) => Object.values(all).reduce((total, bytes) => total + bytes, 0);
+  assert.equal(plain.totalBytes, sum(plain.parts));
+  assert.equal(plain.hostBytes, sum(plain.host));
+  assert.equal(plain.deviceBytes, plain.totalBytes - plain.hostBytes);
+  assert.equal(plain.host.saving, plain.parts.saving);
+  // The process itself is none of the device's.
+  assert.ok(plain.host.workspace! >= 160 * 2 ** 20);
+  assert.ok(plain.deviceBytes < 160 * 2 ** 20 && plain.deviceBytes > plain.parts.adapter);
+  // Paged state lies in system memory, but for its window.
+  const paged = of({ optim: 'paged_adamw' });
+  assert.ok(paged.host.optimizer! > 0);
+  assert.equal(paged.parts.saving, plain.parts.saving + paged.parts.optimizer - plain.parts.optimizer);
+  // A decomposition works on the host.
+  const milora = of({ init_lora_weights: 'milora' });
+  assert.equal(milora.deviceBytes, plain.deviceBytes);
+  const { hostBytes, deviceBytes, totalBytes } = forecast(wide, recipeOf('.', { r: 64 }));
+  assert.deepEqual([hostBytes, deviceBytes], [0, totalBytes]);
+
+  const needs = { deviceBytes: 10, hostBytes: 5 };
+  assert.ok(fitsIn(needs, 10, 5) && fitsIn({ ...needs, hostBytes: 0 }, 10, null));
+  assert.ok(!fitsIn(needs, 9, 100) && !fitsIn(needs, 100, 4));
 });
 
 test('full fine-tuning counts every weight once', () => {
