@@ -19,6 +19,8 @@ const innerTile = 8192;
 const openProducts = 24;
 /** Rows of the blocks of a Gram matrix, of which those above the diagonal are mirrored. */
 const gramBlock = 1024;
+/** The same of one that is summed up in fp32. */
+const sumBlock = 2048;
 
 export interface ProductOptions {
   /** Takes the transpose of the first factor. */
@@ -96,6 +98,19 @@ export class Products {
       }
     }
     return out;
+  }
+
+  /** sum += aᵀ·a, on and below the diagonal alone: blocks beyond it are not computed. `mirror` completes the sum. */
+  async addGram(sum: Matrix, a: Matrix): Promise<void> {
+    const n = a.columns;
+    const columnsOf = (from: number) => block(a, 0, a.rows, from, Math.min(n, from + sumBlock));
+    for (let j0 = 0; j0 < n; j0 += sumBlock) {
+      const right = columnsOf(j0);
+      for (let i0 = j0; i0 < n; i0 += sumBlock) {
+        const left = i0 === j0 ? right : columnsOf(i0);
+        add(sum, await this.multiply(left, right, { transA: true }), i0, j0);
+      }
+    }
   }
 
   /** left·rightᵀ (or leftᵀ·right) in fp64, in stretches of the inner dimension. */
@@ -203,6 +218,15 @@ type Shape = readonly [number, number];
 
 function typeOf(...matrices: readonly Matrix<Numbers>[]): 'float32' | 'float64' {
   return matrices.some(({ data }) => data instanceof Float64Array) ? 'float64' : 'float32';
+}
+
+/** Copies what is below the diagonal to above it, in tiles, so that both sides stay in the cache. */
+export function mirror({ rows: n, data }: Matrix<Numbers>): void {
+  const tile = 64;
+  for (let i0 = 0; i0 < n; i0 += tile)
+    for (let j0 = 0; j0 <= i0; j0 += tile)
+      for (let i = i0; i < Math.min(n, i0 + tile); i++)
+        for (let j = j0; j < Math.min(i, j0 + tile); j++) data[j * n + i] = data[i * n + j]!;
 }
 
 /** out[row…, column…] += tile. */

@@ -7,7 +7,7 @@ import type { ChangeableWeights } from '../execution/baseWeights';
 import { Observer } from '../execution/observer';
 import { IncrementalPca } from '../linalg/incrementalPca';
 import { type Matrix, matrix } from '../linalg/matrix';
-import type { Products } from '../linalg/products';
+import { mirror, type Products } from '../linalg/products';
 import type { Model } from '../models/architecture';
 import type { Runtime } from '../session';
 import { covarianceBytes, grouped, passBytes } from './calibrationPasses';
@@ -58,15 +58,8 @@ export async function covariances(
       for await (const { paths, x } of observer.inputs(batch, sites)) {
         const entry = sums.get(paths[0]!) ?? { paths, sum: matrix(x.columns, x.columns) };
         sums.set(paths[0]!, entry);
-        for (let row = 0; row < rows; row++) {
-          const sample = rowsOf(
-            x,
-            batch,
-            (position, segment) =>
-              segment > 0 && position >= row * batch.length && position < (row + 1) * batch.length,
-          );
-          if (sample.rows > 0) await addOuter(products, entry.sum, sample);
-        }
+        const scaled = scaledSamples(x, batch, rows);
+        if (scaled.rows > 0) await products.addGram(entry.sum, scaled);
       }
       seen += rows;
     }
@@ -76,22 +69,35 @@ export async function covariances(
   const out = new Map<string, Matrix>();
   for (const { paths, sum } of sums.values()) {
     for (let i = 0; i < sum.data.length; i++) sum.data[i]! /= seen;
+    mirror(sum);
     for (const path of paths) out.set(path, sum);
   }
   return out;
 }
 
-async function addOuter(products: Products, sum: Matrix, x: Matrix): Promise<void> {
-  let largest = Number.NEGATIVE_INFINITY;
-  for (const value of x.data) if (value > largest) largest = value;
-  const size = Math.abs(largest) || 1;
-  const scaled = matrix(
-    x.rows,
-    x.columns,
-    x.data.map((value) => value / size),
-  );
-  const outer = await products.multiply(scaled, scaled, { transA: true });
-  for (let i = 0; i < sum.data.length; i++) sum.data[i]! += outer.data[i]!;
+/** The tokens of the first `samples` rows of a batch, each row divided by the size of its largest number. */
+function scaledSamples(x: Matrix, batch: Batch, samples: number): Matrix {
+  const end = samples * batch.length;
+  const largest = new Float64Array(samples).fill(Number.NEGATIVE_INFINITY);
+  const each = (of: (data: Float32Array, row: number) => void): void => {
+    for (let position = 0; position < end; position++)
+      if (batch.segments[position]! > 0)
+        of(
+          x.data.subarray(position * x.columns, (position + 1) * x.columns),
+          Math.floor(position / batch.length),
+        );
+  };
+  each((data, row) => {
+    for (const value of data) if (value > largest[row]!) largest[row] = value;
+  });
+  const out = rowsOf(x, batch, (position, segment) => segment > 0 && position < end);
+  let at = 0;
+  each((data, row) => {
+    const size = Math.abs(largest[row]!) || 1;
+    for (let j = 0; j < data.length; j++) out.data[at + j]! /= size;
+    at += data.length;
+  });
+  return out;
 }
 
 export interface Directions {

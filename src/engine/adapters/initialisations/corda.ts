@@ -3,8 +3,7 @@
 // to preserve). The base keeps the rest, W − s·B0·A0.
 
 import { invariant } from '../../errors';
-import { type Matrix, matrix, transposed } from '../../linalg/matrix';
-import { solvePositive } from '../../linalg/solve';
+import { type Matrix, matrix, scaleRows } from '../../linalg/matrix';
 import { exactSvd } from '../../linalg/svd';
 import { rootedFactors } from './factors';
 import type { Initialisation } from './initialisation';
@@ -54,7 +53,11 @@ export const corda: Initialisation = {
       const damped = withDamping(covariance);
       const end = settings.settings.corda_method === 'kpm' ? 'bottom' : 'top';
       const svd = await exactSvd(products, await products.multiply(weight, damped), site.r, end, seed);
-      const turned = transposed(await solvePositive(products, damped, transposed(svd.vt)));
+      // W·C = U·Σ·Vᵀ makes Vᵀ·C⁻¹ = Σ⁻¹·Uᵀ·W, so that C need not be inverted.
+      const turned = scaleRows(
+        await products.multiply(svd.u, weight, { transA: true }),
+        svd.sigma.map((value) => (value > 0 ? 1 / value : 0)),
+      );
       return { ...rootedFactors(context, { ...svd, vt: turned }), report: svd.report };
     },
   },
