@@ -50,7 +50,8 @@ export function batchForward(
 ): { forward: ForwardPass; hidden: Value } {
   const { rows, length } = o;
   const { segments } = inputs;
-  const attention = attentionBuilder(b, { rows, length, ...(segments ? { segments } : {}) });
+  const device = o.precision?.device;
+  const attention = attentionBuilder(b, { rows, length, ...(segments ? { segments } : {}), device });
   const forward = new ForwardPass(
     b,
     o.model,

@@ -1,14 +1,18 @@
 // Causal self-attention as plain products and a softmax, for training and evaluation: what autodiff can go through.
 //
 // Query blocks: above `blockLength` positions the queries are cut into blocks, each multiplied with the keys it can see
-// only. At 1,024 positions this saves a tenth of the time and a fifth of the activation memory.
+// only. At 1,024 positions this saves a tenth of the time and a fifth of the activation memory of the CPU. On CUDA every block
+// costs kernels, so that there blocks are as large as their scores' memory allows.
 import type { GraphBuilder } from '../graph/builder';
 import type { Keep, Value } from '../graph/graph';
+import type { Precision } from '../graph/precision';
 import type { AttentionCall, Forward } from './architecture';
 
 /** A masked score: exp underflows to exactly zero, and sums with real scores stay finite. */
 const masked = -1e30;
 const blockLength = 256;
+/** Most that the scores of one block take on CUDA, in fp32. Chosen, not measured on a GPU. */
+const scoreBytes = 256 * 2 ** 20;
 
 /** The attention layers of one graph. */
 export interface AttentionLayers {
@@ -22,6 +26,8 @@ export interface AttentionShape {
   length: number;
   /** int64 [B, S], the number of the packed example that a position belongs to; undefined without packing. */
   segments?: Value;
+  /** Whose kernels run the graph; the CPU's by default. */
+  device?: Precision['device'] | undefined;
 }
 
 /** Makes the attention of a training graph; evaluation and generation always see every earlier token. */
@@ -38,9 +44,10 @@ export class TrainingAttention implements AttentionLayers {
     private readonly rows: number,
     private readonly length: number,
     segments?: Value,
+    device?: Precision['device'],
   ) {
     this.#rotation = new Rotation(b, rows, length);
-    this.#products = new CausalProducts(b, rows, length, segments);
+    this.#products = new CausalProducts(b, rows, length, segments, device);
   }
 
   apply(f: Pick<Forward, 'positions'>, call: AttentionCall): Value {
@@ -91,13 +98,14 @@ export class CausalProducts {
     private readonly rows: number,
     private readonly length: number,
     private readonly segments?: Value,
+    private readonly device: Precision['device'] = 'cpu',
   ) {}
 
   /** q [B, K, G, S, Dh], k and v [B, K, S, Dh], K key heads with G query heads each → [B, K, G, S, Dh]. */
   apply(q: Value, k: Value, v: Value, call: Pick<AttentionCall, 'scale' | 'window'>): Value {
     const { b, rows, length } = this;
     const [, keyValueHeads, group, , headSize] = q.shape as [number, number, number, number, number];
-    const blocks = queryBlocks(length);
+    const blocks = queryBlocks(length, rows * keyValueHeads * group, this.device);
     const queries = b.split(
       q,
       3,
@@ -165,13 +173,16 @@ export class CausalProducts {
 /** The output is kept, the probabilities are cheap to make again. */
 const keepProbabilitiesCheap: readonly Keep[] = ['product', 'cheap'];
 
-interface Block {
+export interface Block {
   start: number;
   end: number;
 }
 
-function queryBlocks(length: number): Block[] {
-  const count = Math.max(1, Math.floor(length / blockLength));
+/** @param sequences rows times heads: each has its own scores. */
+export function queryBlocks(length: number, sequences: number, device: Precision['device']): Block[] {
+  const most = Math.max(1, Math.floor(length / blockLength));
+  const needed = Math.ceil((4 * sequences * length * length) / scoreBytes);
+  const count = device === 'cuda' ? Math.min(most, Math.max(1, needed)) : most;
   const size = Math.ceil(length / count);
   return Array.from({ length: count }, (_, i) => ({
     start: i * size,

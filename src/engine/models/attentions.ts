@@ -19,8 +19,8 @@ interface AttentionChoice {
   builder(recipe: AttentionSettings, model: Model): AttentionBuilder;
 }
 
-export const fullAttention: AttentionBuilder = (b, { rows, length, segments }) =>
-  new TrainingAttention(b, rows, length, segments);
+export const fullAttention: AttentionBuilder = (b, { rows, length, segments, device }) =>
+  new TrainingAttention(b, rows, length, segments, device);
 
 const choices: readonly AttentionChoice[] = [
   {

@@ -114,7 +114,7 @@ export class ShiftedAttention implements AttentionLayers {
             b.reshape(b.slice(segments, 1, start, start + count * size), [rows * count, size]),
           )
         : undefined;
-      products = new CausalProducts(b, rows * count, size, theirs);
+      products = new CausalProducts(b, rows * count, size, theirs, this.shape.device);
       this.#products.set(key, products);
     }
     return products;

@@ -10,7 +10,7 @@ import { Program } from '../../../src/engine/execution/program';
 import { GraphBuilder } from '../../../src/engine/graph/builder';
 import { lower } from '../../../src/engine/graph/passes/lower';
 import type { AttentionCall } from '../../../src/engine/models/architecture';
-import { type AttentionBuilder, TrainingAttention } from '../../../src/engine/models/attention';
+import { type AttentionBuilder, queryBlocks, TrainingAttention } from '../../../src/engine/models/attention';
 import { attentionOf, groupSize } from '../../../src/engine/models/attentions';
 import { modelFromConfig } from '../../../src/engine/models/registry';
 import { blockRuns, ShiftedAttention } from '../../../src/engine/models/shiftedAttention';
@@ -293,6 +293,34 @@ test('products shrink with the blocks', async () => {
   const full = await run((b, o) => new TrainingAttention(b, o.rows, o.length), s, tensors);
   const [half, quarter] = [await run(shifted(128), s, tensors), await run(shifted(64), s, tensors)];
   assert.ok(half.products < full.products / 2 && quarter.products < half.products / 1.5);
+});
+
+test('on CUDA short sequences are one block, with the numbers of many', async () => {
+  const segments = Array.from({ length: 600 }, (_, i) => Math.floor(i / 250));
+  for (const more of [{}, { window: 100 }, { segments }]) {
+    const s: Sizes = { rows: 1, heads: 2, keyHeads: 1, length: 600, width: 4, ...more };
+    const tensors = randomTensors(s);
+    const on = (device: 'cpu' | 'cuda') =>
+      run((b, o) => new TrainingAttention(b, o.rows, o.length, o.segments, device), s, tensors);
+    const [many, one] = [await on('cpu'), await on('cuda')];
+    for (const name of ['y', 'q', 'k', 'v'] as const) close(one[name], many[name], name, 2e-5);
+    assert.notEqual(one.products, many.products);
+  }
+});
+
+test('blocks on CUDA are as large as their scores may be, and never smaller than the CPU’s', () => {
+  const sizes = (length: number, sequences: number, device: 'cpu' | 'cuda') =>
+    queryBlocks(length, sequences, device).map(({ start, end }) => end - start);
+  assert.deepEqual(sizes(1024, 32, 'cpu'), [256, 256, 256, 256]);
+  assert.deepEqual(sizes(1024, 32, 'cuda'), [1024]);
+  // 32 heads of four rows: 512 MiB of scores.
+  assert.deepEqual(sizes(1024, 128, 'cuda'), [512, 512]);
+  assert.deepEqual(sizes(512, 1e6, 'cuda'), sizes(512, 1e6, 'cpu'));
+  assert.deepEqual(sizes(1, 1, 'cuda'), [1]);
+  assert.equal(
+    sizes(2000, 64, 'cuda').reduce((sum, size) => sum + size),
+    2000,
+  );
 });
 
 test('boundaries of the blocks', () => {
