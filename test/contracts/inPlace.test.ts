@@ -17,6 +17,7 @@ import { Trainer, type TrainerSettings } from '../../src/engine/train/trainer';
 import type { SettingValue } from '../../src/protocol/settings';
 import { contractDevice, contractRuntime } from './contractRuntime';
 import { adapterSettings, randomBatch, randomEarlier } from './randomAdapter';
+import { plainTrainer } from './trainerSettings';
 
 const runtime = contractRuntime();
 after(() => runtime.close());
@@ -34,19 +35,13 @@ const small: Record<string, SettingValue> = {
 function settingsOf(optim: string): TrainerSettings {
   const { entry } = optimizers.find(({ id }) => id === optim)!;
   return {
+    ...plainTrainer,
     optim,
     weight_decay: 0.1,
-    adam_beta1: 0.9,
-    adam_beta2: 0.999,
-    adam_epsilon: 1e-8,
-    max_grad_norm: 1,
     settings: Object.fromEntries(
       entry.fields.map(({ key, default: usual }) => [key, small[key] ?? usual ?? null]),
     ),
-    seed: 3,
-    packing: false,
     gradient_accumulation_steps: 2,
-    gradient_checkpointing: 'selective',
   };
 }
 

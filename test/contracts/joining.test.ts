@@ -22,24 +22,12 @@ import { Random } from '../../src/engine/random';
 import { Trainer, type TrainerSettings } from '../../src/engine/train/trainer';
 import { contractRuntime } from './contractRuntime';
 import { adapterSettings, randomBatch, randomEarlier } from './randomAdapter';
+import { plainTrainer } from './trainerSettings';
 
 const runtime = contractRuntime();
 after(() => runtime.close());
 
 const families = ['llama-gqa-tied', 'llama-biases', 'mistral-sliding', 'qwen2', 'qwen3', 'gpt2'];
-const settings: TrainerSettings = {
-  optim: 'adamw',
-  weight_decay: 0,
-  adam_beta1: 0.9,
-  adam_beta2: 0.999,
-  adam_epsilon: 1e-8,
-  max_grad_norm: 1,
-  settings: {},
-  seed: 3,
-  packing: false,
-  gradient_accumulation_steps: 1,
-  gradient_checkpointing: 'selective',
-};
 
 async function golden(family: string): Promise<{ checkpoint: Checkpoint; model: Model }> {
   const checkpoint = await openCheckpoint(join('test', 'goldens', 'models', family));
@@ -76,7 +64,7 @@ async function measured(
     weights,
     plan,
     largestBatchTokens: batch.tokens,
-    settings: { ...settings, ...changed },
+    settings: { ...plainTrainer, ...changed },
     totalSteps: 10,
   });
   try {
@@ -186,7 +174,7 @@ test('a Llama-3.2-1B step: products and nodes with and without joining', () => {
   const config = JSON.parse(readFileSync(join('bench', 'models', 'llama-3.2-1b.json'), 'utf8'));
   const model = modelFromConfig(config);
   const plan = planOf(model, lora);
-  const slabs = slabsFor(plan.tensors, settings);
+  const slabs = slabsFor(plan.tensors, plainTrainer);
   const counts = (rule: JoinRule | undefined, length: number) => {
     const { graph } = gradientGraph({
       model,

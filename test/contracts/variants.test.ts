@@ -33,7 +33,8 @@ import { Trainer } from '../../src/engine/train/trainer';
 import type { SettingValue } from '../../src/protocol/settings';
 import { caseNames, goldenCase, largestDifference, logitsOf } from './adapterGoldens';
 import { contractRuntime } from './contractRuntime';
-import { adapterSettings, randomEarlier, randomValues } from './randomAdapter';
+import { adapterSettings, randomBatch, randomEarlier, randomValues } from './randomAdapter';
+import { plainTrainer } from './trainerSettings';
 
 interface Scenario {
   name: string;
@@ -144,24 +145,6 @@ function planTargets(model: Model, { target_modules: targets }: AdapterSettings)
 const applies = (variant: Variant, adaptsAll: boolean, model: Model): boolean =>
   adaptsAll || !model.modules.some((module) => variant.adapts(module as never));
 
-function batchOf(model: Model): Batch {
-  const [rows, length] = [2, 6];
-  const random = new Random(5, 'batch');
-  const ids = Int32Array.from({ length: rows * length }, () => random.below(model.vocabularySize));
-  const targets = ids.map((_, i) => (i % length === length - 1 ? -100 : ids[i + 1]!));
-  return {
-    rows,
-    length,
-    ids,
-    targets,
-    positions: Int32Array.from(ids, (_, i) => i % length),
-    segments: new Int32Array(ids.length).fill(1),
-    trainedTokens: targets.filter((target) => target >= 0).length,
-    tokens: ids.length,
-    sourceRows: [],
-  };
-}
-
 async function trains(variant: Variant, scenario: Scenario): Promise<void> {
   const { checkpoint, model, settings, adaptsAll } = await settingsOf(variant, scenario);
   if (!applies(variant, adaptsAll, model)) return;
@@ -175,21 +158,9 @@ async function trains(variant: Variant, scenario: Scenario): Promise<void> {
       weights,
       plan,
       largestBatchTokens: 64,
-      settings: {
-        optim: 'adamw',
-        weight_decay: 0.1,
-        adam_beta1: 0.9,
-        adam_beta2: 0.999,
-        adam_epsilon: 1e-8,
-        max_grad_norm: 1,
-        settings: settings.settings,
-        seed: 3,
-        packing: false,
-        gradient_accumulation_steps: 1,
-        gradient_checkpointing: 'selective',
-      },
+      settings: { ...plainTrainer, weight_decay: 0.1, settings: settings.settings },
     });
-    const batch = batchOf(model);
+    const batch = randomBatch(model);
     // What computes its module anew instead of adding to it starts there up to rounding.
     const tolerance = variant.traits.additive ? 1e-6 : 1e-5;
     if (variant.traits.startsAtBase && !scenario.later)
@@ -351,7 +322,7 @@ async function exportsAndSwaps(
   const runtime = contractRuntime();
   const weights = BaseWeights.of(runtime, checkpoint, model);
   const stepper = new Stepper({ runtime, model, weights });
-  const batch = batchOf(model);
+  const batch = randomBatch(model);
   const own = async (adapter: LoadedAdapter): Promise<Float32Array> => {
     const parameters = uploadParameters(runtime, adapter.plan, adapter.values);
     const evaluator = new Evaluator({ runtime, model, weights, parameters });

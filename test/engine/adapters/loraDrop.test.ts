@@ -24,7 +24,8 @@ import { Random } from '../../../src/engine/random';
 import { openRuntime } from '../../../src/engine/session';
 import { writeResult } from '../../../src/engine/train/output';
 import { Trainer } from '../../../src/engine/train/trainer';
-import { adapterSettings, randomValues } from '../../contracts/randomAdapter';
+import { adapterSettings, randomBatch, randomValues } from '../../contracts/randomAdapter';
+import { plainTrainer } from '../../contracts/trainerSettings';
 
 const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
 const folder = join('test', 'goldens', 'models', 'llama-plain');
@@ -237,23 +238,7 @@ test('what a module adds is measured as the mean of ‖s·BAx‖² over tokens',
   parameters.release();
 });
 
-function batch(): Batch {
-  const [rows, length] = [2, 6];
-  const random = new Random(5, 'batch');
-  const ids = Int32Array.from({ length: rows * length }, () => random.below(model.vocabularySize));
-  const targets = ids.map((_, i) => (i % length === length - 1 ? -100 : ids[i + 1]!));
-  return {
-    rows,
-    length,
-    ids,
-    targets,
-    positions: Int32Array.from(ids, (_, i) => i % length),
-    segments: new Int32Array(ids.length).fill(1),
-    trainedTokens: targets.filter((target) => target >= 0).length,
-    tokens: ids.length,
-    sourceRows: [],
-  };
-}
+const batch = (): Batch => randomBatch(model);
 
 function openTrainer(plan: AdapterPlan): Promise<Trainer> {
   return Trainer.create({
@@ -262,19 +247,7 @@ function openTrainer(plan: AdapterPlan): Promise<Trainer> {
     weights,
     plan,
     largestBatchTokens: 64,
-    settings: {
-      optim: 'adamw',
-      weight_decay: 0,
-      adam_beta1: 0.9,
-      adam_beta2: 0.999,
-      adam_epsilon: 1e-8,
-      max_grad_norm: 1,
-      settings: {},
-      seed: 3,
-      packing: false,
-      gradient_accumulation_steps: 1,
-      gradient_checkpointing: 'selective',
-    },
+    settings: plainTrainer,
   });
 }
 
