@@ -26,9 +26,9 @@ export type ToPanel =
   | { kind: 'failure'; id: number; error: ErrorReport }
   | { kind: 'push'; type: string; content: unknown };
 
-/** What a page is given to speak the editor's language: as JSON in the element `textsElement`. */
+/** What a page is given to speak a language: as JSON in the element `textsElement`. */
 export interface PageTexts {
-  /** The editor's language, as a language tag: `en`, `pt-br`. */
+  /** What the page speaks, as a language tag: `en`, `pt-br`. */
   language: string;
   /** English text → its translation; empty where the editor speaks English. */
   bundle: Readonly<Record<string, string>>;

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { pageTexts } from '../../src/extension/webviews/pageTexts';
 import { openTestPage, type TestPage } from './browser/page';
 import { adapter, configure, lens, plan, playground, run, type Told } from './browser/told';
 
@@ -150,4 +151,9 @@ test('without a translation a page speaks English', async () => {
   const odd = await openTestPage('run', { language: 'x_y', bundle: {} }, run.answers);
   await odd.tell(...run.news[0]!);
   assert.deepEqual(odd.faults, []);
+});
+
+test('an editor whose language has no translation gets a page that is English altogether', () => {
+  assert.deepEqual(pageTexts('de', undefined), { language: 'en', bundle: {} });
+  assert.deepEqual(pageTexts('de', { a: 'b' }), { language: 'de', bundle: { a: 'b' } });
 });

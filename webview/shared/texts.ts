@@ -22,7 +22,7 @@ function read(): PageTexts {
   }
 }
 
-/** The editor's language, for Intl. */
+/** What the page speaks, for Intl. */
 export function language(): string {
   texts ??= read();
   return texts.language;

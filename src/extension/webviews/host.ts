@@ -5,7 +5,7 @@ import * as vscode from 'vscode';
 import { type Contract, isToExtension, type Params, type Result, type ToPanel } from '../../protocol/webview';
 import { reportOf } from '../report';
 import type { Services } from '../services';
-import { textsBlock } from './pageTexts';
+import { pageTexts, textsBlock } from './pageTexts';
 
 export type Handlers<C extends Contract> = {
   [M in keyof C['requests']]: (params: Params<C, M>) => Result<C, M> | Promise<Result<C, M>>;
@@ -53,6 +53,7 @@ export function pageHtml(
     webview
       .asWebviewUri(vscode.Uri.joinPath(services.context.extensionUri, 'dist', 'webview', name))
       .toString();
+  const texts = pageTexts(vscode.env.language, vscode.l10n.bundle);
   const nonce = randomBytes(16).toString('base64');
   const policy = [
     `default-src 'none'`,
@@ -63,7 +64,7 @@ export function pageHtml(
     `img-src ${webview.cspSource} data: blob:`,
   ].join('; ');
   return `<!doctype html>
-<html lang="${escapeHtml(vscode.env.language)}">
+<html lang="${escapeHtml(texts.language)}">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="${policy}">
@@ -73,7 +74,7 @@ export function pageHtml(
 </head>
 <body>
 <main id="app"></main>
-${textsBlock({ language: vscode.env.language, bundle: vscode.l10n.bundle ?? {} })}
+${textsBlock(texts)}
 <script nonce="${nonce}" src="${file(`${bundle}.js`)}"></script>
 </body>
 </html>`;
