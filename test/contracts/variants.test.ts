@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { loraExport } from '../../src/engine/adapters/adapterFiles';
 import { type LoadedAdapter, loadAdapter } from '../../src/engine/adapters/loaded';
-import { writeAdapterFolder } from '../../src/engine/adapters/peftFile';
+import { writeAdapterFolder } from '../../src/engine/adapters/peftWriting';
 import { type AdapterPlan, planAdapter } from '../../src/engine/adapters/plan';
 import { variants } from '../../src/engine/adapters/registry';
 import type { AdapterSettings } from '../../src/engine/adapters/settings';

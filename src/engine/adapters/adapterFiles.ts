@@ -1,12 +1,13 @@
 // What an adapter's folder holds, by its method: PEFT's own form where there is one; else our own tensors beside the LoRA
 // that says the same exactly, so that PEFT loads every adapter that has a LoRA form. Writes nothing.
 import type { JsonObject } from '../files/json';
+import { taskFolder } from './adapterNames';
 import { stateOfEarlier } from './earlierState';
 import { patternsForFile, targetsForFile } from './matchFile';
 import { settingsForState } from './nativeState';
 import { peftConfig } from './peftConfig';
-import { type AdapterToWrite, taskFolder } from './peftFile';
 import { fileName } from './peftNames';
+import type { AdapterToWrite } from './peftWriting';
 import { type AdapterPlan, tensorsOfSite } from './plan';
 import { compact, keptShape } from './ranksInFile';
 import { peftOfPlan } from './settings';

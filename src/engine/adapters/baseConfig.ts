@@ -8,7 +8,8 @@ import { type JsonObject, readJsonObject } from '../files/json';
 import type { Model } from '../models/architecture';
 import { modelFromConfig } from '../models/registry';
 import { positionKeys } from '../models/stretchedPositions';
-import { baseConfigName, locateAdapter } from './peftFile';
+import { locateAdapter } from './adapterLocation';
+import { baseConfigName } from './adapterNames';
 
 /** The file's content. */
 export function baseConfigFile(config: JsonObject): string {

@@ -11,14 +11,13 @@ import { namesIn } from '../files/folder';
 import { readJsonObject } from '../files/json';
 import { type Model, modelTensors } from '../models/architecture';
 import { Random } from '../random';
+import { locateAdapter } from './adapterLocation';
+import { nativeStateName, nativeWeightsName } from './adapterNames';
 import { earlierOfState } from './earlierState';
 import { settingsOfState } from './nativeState';
 import {
   type AdapterFolder,
   type AdapterTensor,
-  locateAdapter,
-  nativeStateName,
-  nativeWeightsName,
   type ReadAdapterOptions,
   readAdapterFolder,
   readTensors,

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { configForAdapters } from '../adapters/baseConfig';
 import { type LoadedAdapter, loadAdapter } from '../adapters/loaded';
-import { type AdapterToWrite, writeAdapterFolder } from '../adapters/peftFile';
+import { type AdapterToWrite, writeAdapterFolder } from '../adapters/peftWriting';
 import { openCheckpoint } from '../checkpoint/folder';
 import { diskError } from '../files/diskErrors';
 import { modelFromConfig } from '../models/registry';

@@ -5,7 +5,7 @@ import { dirname, resolve } from 'node:path';
 import type { EngineHost, ExtractParams, ExtractResult } from '../../protocol/trainer';
 import { adapterFiles } from '../adapters/adapterFiles';
 import { asLora } from '../adapters/combine';
-import { writeAdapterFolder } from '../adapters/peftFile';
+import { writeAdapterFolder } from '../adapters/peftWriting';
 import { siteOf } from '../adapters/plan';
 import type { Site } from '../adapters/variant';
 import { openCheckpoint } from '../checkpoint/folder';

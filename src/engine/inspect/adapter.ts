@@ -3,16 +3,11 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '../../protocol/errors';
 import type { InspectedTensor, InspectResult } from '../../protocol/trainer';
+import { locateAdapter } from '../adapters/adapterLocation';
+import { nativeStateName, nativeWeightsName } from '../adapters/adapterNames';
 import { matchModules } from '../adapters/match';
 import { settingsOfState } from '../adapters/nativeState';
-import {
-  type AdapterTensor,
-  locateAdapter,
-  nativeStateName,
-  nativeWeightsName,
-  readAdapterFolder,
-  readTensors,
-} from '../adapters/peftFile';
+import { type AdapterTensor, readAdapterFolder, readTensors } from '../adapters/peftFile';
 import { parseName } from '../adapters/peftNames';
 import { variantOf } from '../adapters/registry';
 import { type AdapterSettings, settingsOfPeft } from '../adapters/settings';

@@ -2,10 +2,10 @@
 import { createHash } from 'node:crypto';
 import type { Recipe } from '../../protocol/recipe';
 import type { EngineHost } from '../../protocol/trainer';
+import { baseConfigName } from '../adapters/adapterNames';
 import { baseConfigFile } from '../adapters/baseConfig';
 import { planWithEarlier } from '../adapters/earlier';
 import { withLoraPlusRates } from '../adapters/loraPlus';
-import { baseConfigName } from '../adapters/peftFile';
 import type { AdapterPlan } from '../adapters/plan';
 import { baseTensors } from '../checkpoint/baseTensors';
 import { type Checkpoint, openCheckpoint } from '../checkpoint/folder';

@@ -3,7 +3,8 @@
 import { copyFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { adapterFiles } from '../adapters/adapterFiles';
-import { baseConfigName, writeAdapterFolder } from '../adapters/peftFile';
+import { baseConfigName } from '../adapters/adapterNames';
+import { writeAdapterFolder } from '../adapters/peftWriting';
 import type { AdapterPlan } from '../adapters/plan';
 import { writeSafetensors } from '../checkpoint/safetensors';
 import { writeFolderAtomic } from '../files/atomic';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Recipe } from '../../protocol/recipe';
 import type { ModuleChoice } from '../../protocol/run';
 import type { SettingValue } from '../../protocol/settings';
-import { preparationName } from '../adapters/peftFile';
+import { preparationName } from '../adapters/adapterNames';
 import type { AdapterPlan } from '../adapters/plan';
 import type { AdapterSettings } from '../adapters/settings';
 import type { Preparation as Phase } from '../adapters/variant';

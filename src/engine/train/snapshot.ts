@@ -4,6 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '../../protocol/errors';
 import { adapterFiles } from '../adapters/adapterFiles';
+import { nativeWeightsName } from '../adapters/adapterNames';
 import {
   convertedPlan,
   convertedValues,
@@ -11,8 +12,8 @@ import {
   type StartFactors,
   splitFactor,
 } from '../adapters/convert';
-import { nativeWeightsName, writeAdapterFiles } from '../adapters/peftFile';
 import { fileName } from '../adapters/peftNames';
+import { writeAdapterFiles } from '../adapters/peftWriting';
 import type { AdapterPlan } from '../adapters/plan';
 import type { HostPart } from '../adapters/variant';
 import {

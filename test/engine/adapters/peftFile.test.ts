@@ -8,12 +8,9 @@ import {
   parsePeftConfig,
   writePeftConfig,
 } from '../../../src/engine/adapters/peftConfig';
-import {
-  type AdapterToWrite,
-  readAdapterFolder,
-  writeAdapterFolder,
-} from '../../../src/engine/adapters/peftFile';
+import { readAdapterFolder } from '../../../src/engine/adapters/peftFile';
 import { normalName, parseName, tensorName } from '../../../src/engine/adapters/peftNames';
+import { type AdapterToWrite, writeAdapterFolder } from '../../../src/engine/adapters/peftWriting';
 import { readSafetensors, writeSafetensors } from '../../../src/engine/checkpoint/safetensors';
 import { AdapterError, RunError } from '../../../src/engine/errors';
 import {

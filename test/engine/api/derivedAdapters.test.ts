@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { loadAdapter } from '../../../src/engine/adapters/loaded';
 import { peftConfig } from '../../../src/engine/adapters/peftConfig';
-import { writeAdapterFolder } from '../../../src/engine/adapters/peftFile';
+import { writeAdapterFolder } from '../../../src/engine/adapters/peftWriting';
 import { tensorsOfSite } from '../../../src/engine/adapters/plan';
 import { convert } from '../../../src/engine/api/convert';
 import { diff } from '../../../src/engine/api/diff';

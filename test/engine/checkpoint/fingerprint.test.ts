@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { peftConfig } from '../../../src/engine/adapters/peftConfig';
-import { writeAdapterFolder } from '../../../src/engine/adapters/peftFile';
+import { writeAdapterFolder } from '../../../src/engine/adapters/peftWriting';
 import { fingerprintIn, fingerprintOfBase, matchOfBase } from '../../../src/engine/checkpoint/fingerprint';
 import { readSafetensors, readTensor, writeSafetensors } from '../../../src/engine/checkpoint/safetensors';
 import { inspectAdapter } from '../../../src/engine/inspect/adapter';

@@ -4,7 +4,7 @@ import { cpSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { suite, suiteSetup, test } from 'mocha';
 import * as vscode from 'vscode';
 import { peftConfig } from '../../../src/engine/adapters/peftConfig';
-import { writeAdapterFolder } from '../../../src/engine/adapters/peftFile';
+import { writeAdapterFolder } from '../../../src/engine/adapters/peftWriting';
 import { readSafetensors, readTensor, writeSafetensors } from '../../../src/engine/checkpoint/safetensors';
 import type { Api } from '../../../src/extension/extension';
 import type { ConvertResult, ExtractResult, ResizeResult } from '../../../src/protocol/trainer';
