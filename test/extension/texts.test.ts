@@ -75,3 +75,22 @@ test('the bundle holds the texts of the code, and no text is shown that goes pas
 test('the manifest names the folder of the bundle', () => {
   assert.equal(JSON.parse(readFileSync('package.json', 'utf8')).l10n, './l10n');
 });
+
+test('the manifest names its words, and package.nls.json holds each of them and no other', () => {
+  const named = new Set<string>();
+  const bare: string[] = [];
+  const look = (value: unknown, key: string): void => {
+    if (typeof value === 'string') {
+      const name = /^%(.+)%$/.exec(value)?.[1];
+      if (name !== undefined) named.add(name);
+      else if (/^(title|description|markdownDescription|displayName|label|name|contents)$/.test(key))
+        bare.push(value);
+    } else if (typeof value === 'object' && value !== null)
+      for (const [own, inner] of Object.entries(value)) look(inner, Array.isArray(value) ? key : own);
+  };
+  const manifest = JSON.parse(readFileSync('package.json', 'utf8'));
+  look([manifest.contributes, manifest.capabilities], '');
+  const words = JSON.parse(readFileSync('package.nls.json', 'utf8')) as Record<string, string>;
+  assert.deepEqual([...named].sort(), Object.keys(words).sort());
+  assert.deepEqual([...new Set(bare)], ['LoRA Workbench'], 'only the name of the product is no word');
+});
