@@ -5,7 +5,12 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { pageTexts } from '../../src/extension/webviews/pageTexts';
 import { openTestPage, type TestPage } from './browser/page';
-import { adapter, configure, lens, plan, playground, run, type Told } from './browser/told';
+import { adapter } from './browser/told/adapter';
+import { configure } from './browser/told/configure';
+import { lens } from './browser/told/lens';
+import { playground } from './browser/told/playground';
+import { plan, run } from './browser/told/run';
+import type { Told } from './browser/told/told';
 
 /** Parts that are set as code or in bold are marked by themselves. */
 function mark(text: string): string {
