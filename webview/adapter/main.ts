@@ -8,6 +8,7 @@ import { connect } from '../shared/port';
 import { t } from '../shared/texts';
 import './bars.css';
 import './adapter.css';
+import './tensors.css';
 import { FactList, ProblemList } from './facts';
 import { Heat } from './heat';
 import { AdapterModel, type View } from './model';

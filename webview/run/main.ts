@@ -2,6 +2,7 @@
 // is drawn by a file of its own; this one holds what is known and who is told of it.
 import '../shared/workbench.css';
 import './run.css';
+import './panes.css';
 import type { RunContract, RunRemedy, RunView } from '../../src/protocol/panels/run';
 import { button, type Child, el, fill } from '../shared/dom';
 import { integer, loss as lossText } from '../shared/format';
