@@ -49,6 +49,7 @@ const cases: Record<string, Case> = {
     tolerance: 1e-3,
   },
   'gpt2-corda-ipm': { init: 'corda', own: { corda_method: 'ipm', calibration_samples: 12 }, tolerance: 1e-3 },
+  'gpt2-corda-kpm': { init: 'corda', own: { corda_method: 'kpm', calibration_samples: 12 }, tolerance: 1e-3 },
   'llama-loftq': { init: 'loftq', own: { loftq_iter: 1 }, tolerance: 1e-4 },
   'gpt2-loftq': { init: 'loftq', own: { loftq_iter: 1 }, tolerance: 1e-4 },
 };

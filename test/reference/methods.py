@@ -629,6 +629,9 @@ CASES = {
     "gpt2-corda-ipm": case(
         GPT2 | dict(targets=["c_attn"]), "corda", lr=2e-3, prepare=corda_start, init_lora_weights="corda",
         corda_config=CordaConfig(corda_method="ipm"), **RESIDUAL),
+    "gpt2-corda-kpm": case(
+        GPT2 | dict(targets=["c_attn"]), "corda", lr=2e-3, prepare=corda_start, init_lora_weights="corda",
+        corda_config=CordaConfig(corda_method="kpm"), **RESIDUAL),
     "llama-eva": case(
         LLAMA, "eva", lr=5e-3, prepare=eva_start, init_lora_weights="eva",
         eva_config=EvaConfig(rho=2.0, tau=0.99)),
@@ -649,6 +652,21 @@ CASES = {
         GPT2 | dict(targets=["c_attn", "attn.c_proj"]), "longlora", lr=2e-3, schedule="constant_with_warmup",
         group_size=4, weight_decay=0.0, modules_to_save=["wte", "ln_1", "ln_2", "ln_f"],
         note="Explicit block masks."),
+    "gpt2-lora-plus-embedding": case(
+        GPT2 | dict(targets=["c_attn", "wte"]), "lora-plus", lr=1e-3, optimizer="loraplus",
+        options=dict(loraplus_lr_ratio=4.0, loraplus_lr_embedding=2e-3), lora_alpha=4,
+        note="Embedding factors have their own rate."),
+    "llama-bias-lora-only": case(
+        LLAMA | dict(base="llama-biases"), "lora", bias="lora_only", note="Biases of the adapted modules train."),
+    "gpt2-patterns-modules-to-save": case(
+        GPT2 | dict(targets=["c_attn", "mlp.c_proj", "wte"]), "lora", rank_pattern={"mlp.c_proj": 2, "h.1.attn.c_attn": 6},
+        alpha_pattern={"c_attn": 3, "wte": 5.5}, modules_to_save=["ln_f"]),
+    "llama-layers-exclude": case(
+        LLAMA | dict(targets=["q_proj", "v_proj", "down_proj"]), "lora", layers_to_transform=[0, 2], layers_pattern="layers",
+        exclude_modules=["model.layers.2.mlp.down_proj"]),
+    "gpt2-layers-exclude": case(
+        GPT2 | dict(targets=["c_attn", "c_proj"]), "lora", layers_to_transform=[1], layers_pattern="h",
+        exclude_modules=["mlp.c_proj"]),
     "llama-rslora": case(LLAMA, "lora", use_rslora=True, rank_pattern={"down_proj": 2}),
     "gpt2-rslora": case(GPT2, "lora", use_rslora=True),
     "llama-lora-bias": case(LLAMA, "lora", lora_bias=True),

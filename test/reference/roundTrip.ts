@@ -4,7 +4,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { adapterFiles } from '../../src/engine/adapters/adapterFiles';
 import { convertedPlan, convertedValues } from '../../src/engine/adapters/convert';
-import { writeAdapterFolder } from '../../src/engine/adapters/peftFile';
+import { writeAdapterFolder } from '../../src/engine/adapters/peftWriting';
 import { type AdapterPlan, planAdapter } from '../../src/engine/adapters/plan';
 import type { AdapterSettings } from '../../src/engine/adapters/settings';
 import { readRaw, readSafetensors, writeSafetensors } from '../../src/engine/checkpoint/safetensors';
@@ -17,7 +17,22 @@ const steps = 20;
 const cases = ['llama-lora', 'qwen2-all-linear-rslora', 'llama-patterns-modules-to-save', 'gpt2-bias-all'];
 
 /** Methods that PEFT has, in its own files. */
-const methods = ['llama-vera', 'gpt2-vera-regenerated', 'llama-adalora', 'gpt2-dora', 'llama-lora-fa'];
+const methods = [
+  'llama-vera',
+  'gpt2-vera-regenerated',
+  'llama-adalora',
+  'gpt2-adalora',
+  'llama-dora',
+  'gpt2-dora',
+  'llama-lora-fa',
+  'gpt2-lora-fa-peft',
+  'gpt2-lora-plus-embedding',
+  'llama-eva',
+  'gpt2-eva',
+  'gpt2-lora-bias',
+  'gpt2-longlora',
+  'gpt2-patterns-modules-to-save',
+];
 
 /** Methods that PEFT does not have, on the batches of a training golden; saved beside the LoRA that says the same. */
 const own: Record<string, { golden: string; settings: Partial<AdapterSettings>; earlier?: true }> = {
@@ -26,6 +41,24 @@ const own: Record<string, { golden: string; settings: Partial<AdapterSettings>; 
   'llama-o-lora': { golden: 'llama-lora', settings: { adapter: 'o_lora', lora_alpha: 6 }, earlier: true },
   'llama-lora-xs': { golden: 'llama-lora', settings: { adapter: 'lora_xs', lora_alpha: 6 } },
   'gpt2-lora-xs': { golden: 'gpt2-bias-all', settings: { adapter: 'lora_xs', lora_alpha: 6 } },
+  'llama-lora-drop': {
+    golden: 'llama-lora',
+    settings: {
+      adapter: 'lora_drop',
+      lora_alpha: 6,
+      settings: {
+        sample_ratio: 0.1,
+        threshold: 0.9,
+        warm_steps: 2,
+        warm_start: false,
+        kept_modules: ['model.layers.0.self_attn.q_proj'],
+      },
+    },
+  },
+  'gpt2-delta-lora': {
+    golden: 'gpt2-bias-all',
+    settings: { adapter: 'delta_lora', lora_alpha: 6, settings: { delta_lambda: 0.5, delta_start: 3 } },
+  },
   'llama-relora': {
     golden: 'llama-lora',
     settings: {
@@ -37,7 +70,7 @@ const own: Record<string, { golden: string; settings: Partial<AdapterSettings>; 
 };
 
 /** Runs on a changed base, saved as the converted LoRA of the original one. */
-const converted = ['llama-pissa-scaled', 'gpt2-milora', 'llama-corda-kpm'];
+const converted = ['llama-pissa-scaled', 'gpt2-milora', 'llama-corda-kpm', 'gpt2-corda-kpm', 'gpt2-olora'];
 
 async function main(): Promise<void> {
   const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });

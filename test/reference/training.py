@@ -51,6 +51,9 @@ CASES = {
     "llama-accumulation": dict(
         base="llama-plain", lora=dict(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]),
         lr=5e-3, schedule="linear", warmup=5, accumulation=2, random_b=True),
+    "llama-bias-all": dict(
+        base="llama-biases", lora=dict(r=4, lora_alpha=8, target_modules=["q_proj", "o_proj"], bias="all"),
+        lr=3e-3, schedule="cosine", warmup=5, grouping="hf"),
     "gpt2-bias-all": dict(
         base="gpt2", lora=dict(r=4, lora_alpha=8, target_modules=["c_attn"], bias="all", fan_in_fan_out=True),
         lr=3e-3, schedule="linear", warmup=5, grouping="hf"),
