@@ -30,7 +30,7 @@ export function evaluationGraph(o: EvaluationGraphOptions): EvaluationProgram {
   const inputs = batchInputs(b, o);
   const observed: { name: string; value: Value }[] = [];
   const adapters = o.plan
-    ? { plan: o.plan, trained: slabViews(b, o.slabs), training: false, observed }
+    ? { plan: o.plan, trained: slabViews(b, o.slabs, o.precision?.device), training: false, observed }
     : undefined;
   const { forward, hidden } = batchForward(b, o, inputs, adapters);
   const head = (x: typeof hidden) => forward.linear(o.model.head.path, x);

@@ -49,7 +49,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   const inputs = batchInputs(b, o);
   const targets = b.input('targets', 'int64', [inputs.tokens]);
   const weights = b.input('weights', 'float32', [inputs.tokens]);
-  const trained = slabViews(b, o.slabs);
+  const trained = slabViews(b, o.slabs, o.precision?.device);
   const probability = o.plan.settings.lora_dropout;
   const dropout = o.dropoutPool > 0 ? new PooledDropout(b, probability, o.dropoutPool) : undefined;
   const losses: ExtraLoss[] = [];
@@ -81,7 +81,8 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
     names.map((name) => trained.get(name)!),
     o.checkpointing,
   );
-  const flat = slabGradients(b, learning, new Map(names.map((name, i) => [name, gradients[i] ?? null])));
+  const byName = new Map(names.map((name, i) => [name, gradients[i] ?? null]));
+  const flat = slabGradients(b, learning, byName, o.precision?.device);
   const outputs = [
     { name: 'loss', value: task.loss },
     ...losses.map((loss) => ({ name: loss.name, value: loss.value })),

@@ -38,7 +38,7 @@ export function responseGraph(o: ResponseGraphOptions): {
     },
   };
   const inputs = batchInputs(b, o);
-  const adapters = { plan, trained: slabViews(b, o.slabs), training: false };
+  const adapters = { plan, trained: slabViews(b, o.slabs, o.precision?.device), training: false };
   const { forward, hidden } = batchForward(b, o, inputs, adapters);
   if (plan.sites.has(o.model.head.path)) forward.linear(o.model.head.path, hidden);
   const outputs = [...sizes].map(([path, value], i) => ({ name: `response.${i}`, value, path }));

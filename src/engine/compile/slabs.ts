@@ -6,6 +6,7 @@ import { elements } from '../dtype';
 import { invariant } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
+import type { Precision } from '../graph/precision';
 
 export interface SlabEntry {
   tensor: PlannedTensor;
@@ -84,16 +85,21 @@ export function relayout(
 }
 
 /** Graph inputs of the slabs, and every trained tensor as a view of them, by name, in the device's layout. */
-export function slabViews(b: GraphBuilder, slabs: readonly Slab[]): ReadonlyMap<string, Value> {
+export function slabViews(
+  b: GraphBuilder,
+  slabs: readonly Slab[],
+  device?: Precision['device'],
+): ReadonlyMap<string, Value> {
   const views = new Map<string, Value>();
   b.scope('parameters', () =>
     b.keeping('always', () => {
       for (const slab of slabs) {
         const vector = b.input(slab.name, 'float32', [slab.length]);
+        const { rows, shape } = cuts(slab, device);
         const parts = b.split(
-          vector,
+          b.reshape(vector, shape(slab.length)),
           0,
-          slab.entries.map((entry) => entry.count),
+          slab.entries.map((entry) => rows(entry.count)),
         );
         slab.entries.forEach(({ tensor }, i) => {
           const shape = deviceShape(tensor);
@@ -116,13 +122,30 @@ export function slabGradients(
   b: GraphBuilder,
   slabs: readonly Slab[],
   gradients: ReadonlyMap<string, Value | null>,
+  device?: Precision['device'],
 ): Value[] {
   return slabs.map((slab) => {
-    const flat = slab.entries.map(({ tensor, count }) => {
+    const { shape } = cuts(slab, device);
+    const parts = slab.entries.map(({ tensor, count }) => {
       const gradient = gradients.get(tensor.name);
       invariant(gradient !== undefined, `${tensor.name} was differentiated`);
-      return gradient ? b.reshape(gradient, [count]) : b.fill([count], 0);
+      return gradient ? b.reshape(gradient, shape(count)) : b.fill(shape(count), 0);
     });
-    return b.concat(flat, 0);
+    return b.reshape(b.concat(parts, 0), [slab.length]);
   });
+}
+
+/**
+ * How a slab is cut and joined: in single elements, on CUDA in rows of the largest number that divides all of its tensors. CUDA's
+ * kernels for unequal parts (concat.cc, split.cc) make a table of eight bytes for every place along the axis, on the host, in
+ * every run; on the CPU rows would change the order in which the runtime works.
+ */
+function cuts(
+  { entries }: Slab,
+  device: Precision['device'] | undefined,
+): { rows(count: number): number; shape(count: number): readonly number[] } {
+  if (device !== 'cuda') return { rows: (count) => count, shape: (count) => [count] };
+  const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
+  const width = entries.reduce((sum, { count }) => divisor(sum, count), 0);
+  return { rows: (count) => count / width, shape: (count) => [count / width, width] };
 }
