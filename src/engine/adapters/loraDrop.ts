@@ -121,6 +121,25 @@ export const loraDrop: Variant = {
     );
   },
 
+  /** Pairs that are equal to the last bit under every member's name are one pair again; not where a run chooses anew. */
+  fromLora(sites, values, settings) {
+    if (!Array.isArray(settings.settings.kept_modules)) return undefined;
+    const own = new Map(values);
+    for (const site of sites) {
+      const name = pairOf(site, settings);
+      if (name === site.path) continue;
+      for (const { name: member } of lora.parameters(site, settings)) {
+        const held = values.get(member);
+        const shared = `${name}${member.slice(site.path.length)}`;
+        const first = own.get(shared) ?? held;
+        if (!held || !first || !held.every((x, i) => Object.is(x, first[i]))) return undefined;
+        own.delete(member);
+        own.set(shared, first);
+      }
+    }
+    return own;
+  },
+
   preparation: {
     phase: ({ settings }) =>
       Array.isArray(settings.kept_modules)

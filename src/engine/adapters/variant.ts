@@ -268,6 +268,12 @@ export interface Variant {
   apply(context: SiteContext, x: Value, settings: AdapterSettings): Value;
   /** The exact LoRA form, where there is one: merging, hot-swapping and PEFT export use it. */
   loraForm?(site: Site, tensors: (name: string) => Float32Array, settings: AdapterSettings): LoraForm;
+  /** Its own tensors from the plain LoRA that it exports, by whole names; undefined for a LoRA that it cannot have made. */
+  fromLora?(
+    sites: readonly Site[],
+    lora: ReadonlyMap<string, Float32Array>,
+    settings: AdapterSettings,
+  ): ReadonlyMap<string, Float32Array> | undefined;
   /** Folders of the adapters of earlier tasks that its plan takes in (earlier.ts). */
   earlier?(settings: AdapterSettings): readonly string[];
   /** The tasks that the adapter holds at a module, in order, for a method of task sequences. */

@@ -20,7 +20,7 @@ export async function continuedValues(
   model: Model,
   plan: AdapterPlan,
 ): Promise<ReadonlyMap<string, Float32Array>> {
-  const adapter = await loadAdapter(path, model);
+  const adapter = recognised(await loadAdapter(path, model), plan);
   raiseProblems(
     AdapterError,
     'adapter-differs',
@@ -30,6 +30,16 @@ export async function continuedValues(
   );
   const unstored = new Set(plan.tensors.filter((tensor) => tensor.unstored).map(({ name }) => name));
   return new Map([...adapter.values].filter(([name]) => !unstored.has(name)));
+}
+
+/** A plain LoRA as what the run's method exported it from, where it can have. */
+function recognised(adapter: LoadedAdapter, here: AdapterPlan): LoadedAdapter {
+  const { plan: there, values } = adapter;
+  if (there.variant.id === here.variant.id || there.variant.peft?.type !== 'LORA') return adapter;
+  const own = here.variant.fromLora?.([...here.sites.values()], values, here.settings);
+  if (!own) return adapter;
+  const settings = { ...there.settings, adapter: here.settings.adapter, settings: here.settings.settings };
+  return { ...adapter, plan: { ...there, variant: here.variant, settings }, values: own };
 }
 
 function differences({ plan: there, values }: LoadedAdapter, here: AdapterPlan): Problem[] {

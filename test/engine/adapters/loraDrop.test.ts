@@ -12,6 +12,7 @@ import { responseGraph } from '../../../src/engine/compile/responseGraph';
 import { planSlabs } from '../../../src/engine/compile/slabs';
 import type { Batch } from '../../../src/engine/data';
 import { elements } from '../../../src/engine/dtype';
+import { AdapterError } from '../../../src/engine/errors';
 import { BaseWeights } from '../../../src/engine/execution/baseWeights';
 import { Evaluator, uploadParameters } from '../../../src/engine/execution/evaluator';
 import { feedBatch } from '../../../src/engine/execution/feedBatch';
@@ -22,10 +23,12 @@ import type { Model } from '../../../src/engine/models/architecture';
 import { modelFromConfig } from '../../../src/engine/models/registry';
 import { Random } from '../../../src/engine/random';
 import { openRuntime } from '../../../src/engine/session';
+import { continuedValues } from '../../../src/engine/train/continuedAdapter';
 import { writeResult } from '../../../src/engine/train/output';
 import { Trainer } from '../../../src/engine/train/trainer';
 import { adapterSettings, randomBatch, randomValues } from '../../contracts/randomAdapter';
 import { plainTrainer } from '../../contracts/trainerSettings';
+import { fails } from '../files/scratch';
 
 const runtime = openRuntime({ device: { kind: 'cpu' }, threads: 1, spinning: false });
 const folder = join('test', 'goldens', 'models', 'llama-plain');
@@ -183,6 +186,23 @@ test('the file holds a shared pair under every member, and computes what the ali
   const copied = await logits(plain.plan, plain.values);
   const worst = copied.reduce((most, x, i) => Math.max(most, Math.abs(x - aliased[i]!)), 0);
   assert.ok(worst < 1e-5, `logits differ by ${worst}`);
+
+  assert.deepEqual(
+    new Map([...(await continuedValues(out, model, plan))].sort()),
+    new Map([...values].sort()),
+    'a run that keeps the same modules goes on with shared pairs',
+  );
+  const more = await fails(() => continuedValues(out, model, planWith([])), {
+    class: AdapterError,
+    code: 'adapter-differs',
+    says: ['lora there and lora_drop here'],
+  });
+  assert.ok(more.remedy.length > 0);
+  await fails(() => continuedValues(out, model, planWith(null)), {
+    class: AdapterError,
+    code: 'adapter-differs',
+    says: ['lora there and lora_drop here'],
+  });
 
   const { facts, problems } = await inspectAdapter(out);
   assert.deepEqual(problems, []);
