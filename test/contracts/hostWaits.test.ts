@@ -5,12 +5,18 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { planAdapter } from '../../src/engine/adapters/plan';
 import { openCheckpoint } from '../../src/engine/checkpoint/folder';
+import { SessionError } from '../../src/engine/errors';
 import { BaseWeights } from '../../src/engine/execution/baseWeights';
 import { Evaluator } from '../../src/engine/execution/evaluator';
 import type { Paging } from '../../src/engine/execution/paging';
+import { assertCapturable } from '../../src/engine/execution/program';
 import { Stepper } from '../../src/engine/generate/stepper';
+import { GraphBuilder } from '../../src/engine/graph/builder';
+import type { Value } from '../../src/engine/graph/graph';
 import { type FloatType, precisionFor } from '../../src/engine/graph/precision';
+import type { Model } from '../../src/engine/models/architecture';
 import { modelFromConfig } from '../../src/engine/models/registry';
+import type { Runtime, Session } from '../../src/engine/session';
 import { type Later, type MicroStep, Trainer } from '../../src/engine/train/trainer';
 import { contractRuntime } from './contractRuntime';
 import { adapterSettings, randomBatch } from './randomAdapter';
@@ -27,22 +33,18 @@ async function opened() {
   return { checkpoint, model: modelFromConfig(checkpoint.config) };
 }
 
-async function waitsOfStep(options: {
-  optim?: string;
-  compute?: FloatType;
-  paging?: Paging;
-  windowLength?: number;
-  inPlace?: boolean;
-}): Promise<number> {
-  const { checkpoint, model } = await opened();
-  const { optim = 'adamw', compute = 'float32', ...more } = options;
-  const weights = BaseWeights.of(runtime, checkpoint, model, precisionFor(compute, runtime.device.kind));
-  const plan = planAdapter(model, adapterSettings(model, { lora_dropout: 0.1 }));
-  const trainer = await Trainer.create({
-    runtime,
+function trainerOptions(
+  on: Runtime,
+  model: Model,
+  weights: BaseWeights,
+  optim: string,
+  lora_dropout: number,
+) {
+  return {
+    runtime: on,
     model,
     weights,
-    plan,
+    plan: planAdapter(model, adapterSettings(model, { lora_dropout })),
     largestBatchTokens: 12,
     settings: {
       optim,
@@ -55,10 +57,22 @@ async function waitsOfStep(options: {
       seed: 3,
       packing: false,
       gradient_accumulation_steps: micros,
-      gradient_checkpointing: 'selective',
+      gradient_checkpointing: 'selective' as const,
     },
-    ...more,
-  });
+  };
+}
+
+async function waitsOfStep(options: {
+  optim?: string;
+  compute?: FloatType;
+  paging?: Paging;
+  windowLength?: number;
+  inPlace?: boolean;
+}): Promise<number> {
+  const { checkpoint, model } = await opened();
+  const { optim = 'adamw', compute = 'float32', ...more } = options;
+  const weights = BaseWeights.of(runtime, checkpoint, model, precisionFor(compute, runtime.device.kind));
+  const trainer = await Trainer.create({ ...trainerOptions(runtime, model, weights, optim, 0.1), ...more });
   const step = async (number: number): Promise<number> => {
     const before = runtime.hostWaits;
     const parts: Later<MicroStep>[] = [];
@@ -95,6 +109,73 @@ test('so it does with state in eight bits, and with state written aside', { skip
 
 test('float16 waits once more, to learn whether the step counts', { skip }, async () => {
   assert.equal(await waitsOfStep({ compute: 'float16' }), 2);
+});
+
+test('from step to step every program has the same tensors, which a CUDA graph has inside', async () => {
+  const { checkpoint, model } = await opened();
+  let binds = 0;
+  const counting = new Proxy(runtime, {
+    get(target, key: keyof Runtime) {
+      if (key === 'createSession')
+        return async (...given: Parameters<Runtime['createSession']>) => {
+          const session = await target.createSession(...given);
+          return new Proxy(session, {
+            get(own, name: keyof Session) {
+              if (name === 'bindInput' || name === 'bindOutput') binds++;
+              const value = own[name];
+              return typeof value === 'function' ? (value as () => unknown).bind(own) : value;
+            },
+          });
+        };
+      const value = target[key];
+      return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
+    },
+  });
+  const bindsOf = async (inPlace: boolean): Promise<number> => {
+    const weights = BaseWeights.of(counting, checkpoint, model);
+    const trainer = await Trainer.create({
+      ...trainerOptions(counting, model, weights, 'adamw', 0),
+      inPlace,
+    });
+    const step = async (number: number) => {
+      const batch = randomBatch(model, number);
+      await trainer.accumulate(batch, batch.trainedTokens, false, number);
+      await trainer.update(number, 1e-3);
+    };
+    await step(1);
+    const before = binds;
+    await step(2);
+    await step(3);
+    trainer.release();
+    weights.release();
+    return binds - before;
+  };
+  assert.equal(await bindsOf(true), 0);
+  // Written aside, state is copied back, so that addresses do not alternate.
+  assert.equal(await bindsOf(false), 0);
+  assert.ok(binds > 50);
+});
+
+test('what a CUDA graph cannot hold is refused by name', async () => {
+  const b = new GraphBuilder('gradient 1x8');
+  const pool = b.input('pool', 'float32', [64]);
+  const offset = b.input('dropout_offset.0', 'int64', [1]);
+  const end = b.input('dropout_end.0', 'int64', [1]);
+  const graph = (value: Value) => b.finish([{ name: 'y', value }]);
+  assertCapturable(graph(b.op('Exp', [pool], {})));
+  const window = b.op('DynamicSlice', [pool, offset, end], { shape: [8] });
+  assert.throws(
+    () => assertCapturable(graph(window)),
+    (error: unknown) => {
+      assert.ok(error instanceof SessionError && error.code === 'graph-impossible');
+      assert.match(
+        error.message,
+        /gradient 1x8 cannot .* reads dropout_offset\.0, dropout_end\.0 in host memory/,
+      );
+      assert.match(error.remedy, /lora_dropout: 0, or LORA_WORKBENCH_CUDA_GRAPH=auto/);
+      return true;
+    },
+  );
 });
 
 test('numbers are those of the moment at which they were asked for', { skip }, async () => {

@@ -9,6 +9,11 @@ export const cpuLimitVariable = 'LORA_WORKBENCH_CPU_MEMORY_LIMIT';
 export const arenaVariable = 'LORA_WORKBENCH_GPU_ARENA';
 /** `0` makes every run and every copy on CUDA a wait, to tell whether a fault comes from working ahead of the device. */
 export const queueVariable = 'LORA_WORKBENCH_GPU_QUEUE';
+/**
+ * Whether programs of fixed shape run as CUDA graphs: `true`, `false`, or `auto`, which is `false` until it has been measured
+ * (bench/gpu.mjs measures both).
+ */
+export const graphVariable = 'LORA_WORKBENCH_CUDA_GRAPH';
 
 const units: Readonly<Record<string, number>> = {
   '': 1,
@@ -22,14 +27,18 @@ const growths = ['same-as-requested', 'next-power-of-two'] as const;
 /** @throws RecipeError `setting-invalid`. */
 export function gpuSettings(
   env: Readonly<Record<string, string | undefined>> = process.env,
-): Pick<RuntimeOptions, 'memoryLimitBytes' | 'arenaGrowth' | 'queue'> {
+): Pick<RuntimeOptions, 'memoryLimitBytes' | 'arenaGrowth' | 'queue' | 'graphs'> {
   const [limit, arena, queue] = [env[memoryLimitVariable], env[arenaVariable], env[queueVariable]];
   const growth = growths.find((name) => name === arena);
   if (arena && growth === undefined) throw invalid(arenaVariable, arena, `one of ${growths.join(' and ')}`);
+  const graph = env[graphVariable];
+  if (graph && !['auto', 'true', 'false'].includes(graph))
+    throw invalid(graphVariable, graph, 'auto, true or false');
   if (queue && queue !== '0' && queue !== '1') throw invalid(queueVariable, queue, '0 or 1');
   return {
     ...(limit ? { memoryLimitBytes: bytesOf(limit) } : {}),
     ...(queue === '0' ? { queue: false } : {}),
+    ...(graph === 'true' ? { graphs: true } : {}),
     ...(growth === undefined ? {} : { arenaGrowth: growth }),
   };
 }

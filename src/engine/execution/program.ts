@@ -1,10 +1,12 @@
 // A compiled graph with its tensors bound: what is shared (weights, state) is handed in, the rest is fed and read by name.
 
-import { invariant } from '../errors';
+import { invariant, SessionError } from '../errors';
+import { cudaGaps, describeGap } from '../graph/cudaKernels';
 import type { Graph, Value } from '../graph/graph';
 import { opDefinition } from '../graph/ops';
 import { encodeModel } from '../onnx/encode';
 import type { DeviceTensor, Fetched, HostArray, Runtime, Session, SessionOptions } from '../session';
+import { graphVariable } from './deviceSettings';
 import { refuseFallback } from './placement';
 
 /** Inputs of up to so many bytes are compared with what is fed: every copy to a device is a wait. */
@@ -34,13 +36,14 @@ export class Program {
     options?: SessionOptions,
   ): Promise<Program> {
     const whole = refuseFallback(runtime.device.kind, graph);
+    const onHost = hostInputs(graph);
+    if (options?.capture && runtime.capturesGraphs) assertCapturable(graph, onHost);
     const session = await runtime.createSession(encodeModel(graph), {
       // Where the user lets operators fall back, the runtime's own default must not refuse them.
       ...(runtime.device.kind === 'cuda' ? { disableCpuFallback: whole } : {}),
       ...options,
     });
     const program = new Program(runtime, session, graph.name);
-    const onHost = hostInputs(graph);
     const bind = (name: string, value: Value, fed: Map<string, DeviceTensor>): DeviceTensor => {
       const place = onHost.has(value) ? 'host' : 'device';
       const tensor = shared.get(name) ?? runtime.allocate(value.dtype, value.shape, place);
@@ -79,6 +82,11 @@ export class Program {
   /** The same for the memory that an output is written to. */
   rebindOutput(name: string, tensor: DeviceTensor): void {
     this.session.bindOutput(name, tensor);
+  }
+
+  /** Whether the next run is the launch of a CUDA graph. */
+  get recorded(): boolean {
+    return this.session.recorded;
   }
 
   /** Whether it has an output of this name. */
@@ -133,6 +141,30 @@ export class Program {
     this.session.release();
     for (const tensor of this.#own) tensor.release();
   }
+}
+
+/**
+ * A CUDA graph has the values of host memory inside and launches nothing on the CPU.
+ * @throws SessionError `graph-impossible` that names what stands against it.
+ */
+export function assertCapturable(graph: Graph, onHost: ReadonlySet<Value> = hostInputs(graph)): void {
+  const read = [...onHost].map(({ name }) => name);
+  const gaps = cudaGaps(graph).map(describeGap);
+  if (read.length === 0 && gaps.length === 0) return;
+  const why = [
+    ...(read.length > 0 ? [`it reads ${shownOf(read)} in host memory, anew in every run`] : []),
+    ...(gaps.length > 0 ? [`it would run ${shownOf(gaps)} on the CPU`] : []),
+  ].join(', and ');
+  const dropout = read.some((name) => name.startsWith('dropout_'));
+  throw new SessionError({
+    code: 'graph-impossible',
+    message: `The program ${graph.name} cannot run as a CUDA graph: ${why}.`,
+    remedy: `Set ${dropout ? 'lora_dropout: 0, or ' : ''}${graphVariable}=auto.`,
+  });
+}
+
+function shownOf(names: readonly string[]): string {
+  return `${names.slice(0, 3).join(', ')}${names.length > 3 ? ` and ${names.length - 3} more` : ''}`;
 }
 
 /** Inputs that every reader takes in host memory. */

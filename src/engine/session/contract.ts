@@ -37,6 +37,8 @@ export interface RuntimeOptions {
    * every run and every copy a wait, to tell whether a fault comes from there.
    */
   queue?: boolean;
+  /** Whether programs of fixed shape may be recorded as CUDA graphs. Default false: not measured yet. */
+  graphs?: boolean;
   /**
    * Whether sessions that do not say otherwise refuse a graph of which an operator would run on the CPU. Default true on CUDA:
    * what is measured and tested there is measured and tested there.
@@ -106,6 +108,11 @@ export interface SessionOptions {
   prepacking?: boolean;
   /** Refuses a graph of which an operator would run on the CPU although the device is another. Default: the runtime's. */
   disableCpuFallback?: boolean;
+  /**
+   * Where runs can be recorded (CUDA with a queue): from the third run on with the same tensors bound, launches one CUDA graph in
+   * place of its kernels. Not for models that read an input in host memory, whose values a graph has inside. Default false.
+   */
+  capture?: boolean;
   /** Records which operator runs where, for `nodeAssignments`. Default false. */
   recordAssignments?: boolean;
   /** Values of symbolic dimensions, by name, fixed for this session. */
@@ -134,6 +141,8 @@ export interface Session {
   readonly inputs: readonly PortDescription[];
   readonly outputs: readonly PortDescription[];
   readonly running: boolean;
+  /** Whether the next run is the launch of a graph. */
+  readonly recorded: boolean;
   /** Binds a tensor until another takes its place. @throws SessionError unknown name, other type or shape. */
   bindInput(name: string, tensor: DeviceTensor): void;
   /**
@@ -205,6 +214,8 @@ export interface Runtime {
    * would have waited on a device with a queue.
    */
   readonly hostWaits: number;
+  /** Whether `SessionOptions.capture` is wanted, and the device can. */
+  readonly capturesGraphs: boolean;
   /** Copies the tensor to the host, into `into` where given, and waits for it. @throws SessionError `tensor-busy` while a run writes it. */
   read(tensor: DeviceTensor, into?: HostArray): HostArray;
   /**

@@ -2,6 +2,7 @@
 // host waits only where it needs a number. Made and driven through CUDA's own runtime library; knows no sessions.
 import type { LibraryHandle } from 'koffi';
 import { SessionError } from '../errors';
+import type { GraphQueue } from './capture';
 import { copyBytes } from './hostMemory';
 import type { OrtApi, Pointer } from './ortApi';
 import { PinnedStaging, type Stretch } from './pinnedStaging';
@@ -9,6 +10,8 @@ import type { Place, Transfers } from './transfers';
 
 /** cudaMemcpyKind. */
 const kinds = { toDevice: 1, toHost: 2, within: 3 } as const;
+/** cudaStreamCaptureModeRelaxed: other threads may go on using CUDA. */
+const relaxed = 2;
 const outOfMemory = 2;
 /**
  * Larger uploads go from where they lie: CUDA takes them through its own buffers and may wait for the stream meanwhile. So
@@ -38,10 +41,17 @@ const signatures = {
   cudaMemsetAsync: ['void *', 'int', 'size_t', 'void *'],
   cudaMallocHost: ['_Out_ void **', 'size_t'],
   cudaFreeHost: ['void *'],
+  cudaGetLastError: [],
+  cudaStreamBeginCapture: ['void *', 'int'],
+  cudaStreamEndCapture: ['void *', '_Out_ void **'],
+  cudaGraphInstantiate: ['_Out_ void **', 'void *', 'uint64'],
+  cudaGraphDestroy: ['void *'],
+  cudaGraphLaunch: ['void *', 'void *'],
+  cudaGraphExecDestroy: ['void *'],
 } as const;
 type CudaFunction = keyof typeof signatures;
 
-export class CudaQueue implements Transfers {
+export class CudaQueue implements Transfers, GraphQueue {
   readonly queued = true;
   /** The cudaStream_t, for the provider's `user_compute_stream`. */
   readonly stream: Pointer;
@@ -139,6 +149,34 @@ export class CudaQueue implements Transfers {
     const [fetched, mark] = [this.fetched, this.staging.mark()];
     this.call('cudaStreamSynchronize', this.stream);
     this.arrived(fetched, mark);
+  }
+
+  beginCapture(): void {
+    this.call('cudaSetDevice', this.index);
+    this.call('cudaStreamBeginCapture', this.stream, relaxed);
+  }
+
+  endCapture(): Pointer | null {
+    const graph: [Pointer | null] = [null];
+    const executable: [Pointer | null] = [null];
+    const ended = Number(this.functions.get('cudaStreamEndCapture')!(this.stream, graph));
+    if (ended === 0 && graph[0] !== null) {
+      const made = Number(this.functions.get('cudaGraphInstantiate')!(executable, graph[0], 0));
+      this.quietly('cudaGraphDestroy', graph[0]);
+      if (made === 0) return executable[0];
+    }
+    // What kept it from being recorded must not be blamed on the next call.
+    this.quietly('cudaGetLastError');
+    return null;
+  }
+
+  launch(graph: Pointer): void {
+    this.call('cudaSetDevice', this.index);
+    this.call('cudaGraphLaunch', graph, this.stream);
+  }
+
+  freeGraph(graph: Pointer): void {
+    this.quietly('cudaGraphExecDestroy', graph);
   }
 
   release(): void {

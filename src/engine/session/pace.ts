@@ -1,6 +1,7 @@
 // Keeps count of what was started on a device and of how often the host waited for it. It decides who waits when; the waiting
 // itself is the device's.
 import { SessionError } from '../errors';
+import type { GraphQueue } from './capture';
 import type { Transfers } from './transfers';
 
 /** Runs that a message names. */
@@ -8,6 +9,8 @@ const named = 4;
 
 export class Pace {
   waits = 0;
+  /** How often memory was given out for good: a recorded run may have used it in passing. */
+  allocations = 0;
   /** Things started so far, and how many of them are over. */
   private started = 0;
   private over = 0;
@@ -22,6 +25,12 @@ export class Pace {
   /** Whether the host goes on without waiting for what it starts. */
   get queued(): boolean {
     return this.transfers?.queued ?? true;
+  }
+
+  /** Records runs, where the device can. */
+  get graphs(): GraphQueue | undefined {
+    const { transfers } = this;
+    return transfers?.beginCapture ? (transfers as Transfers & GraphQueue) : undefined;
   }
 
   /** Something was started; returns its number. */

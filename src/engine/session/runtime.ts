@@ -63,7 +63,7 @@ export function openRuntime(options: RuntimeOptions): Runtime {
         ? new CpuDevice(environment)
         : new Accelerator(environment, provider(environment, options, files));
     const fallbackDisabled = options.disableCpuFallback ?? device.kind === 'cuda';
-    open = new OrtRuntime(environment, device, files, fallbackDisabled);
+    open = new OrtRuntime(environment, device, files, fallbackDisabled, options.graphs === true);
     return open;
   } catch (error) {
     environment.release();
@@ -88,6 +88,7 @@ class OrtRuntime implements Runtime {
     private readonly backend: Device,
     private readonly files: RuntimeFiles,
     private readonly fallbackDisabled: boolean,
+    private readonly graphsWanted: boolean,
   ) {
     this.pace = new Pace(backend.transfers);
     this.device = { kind: backend.kind, index: backend.index };
@@ -219,6 +220,10 @@ class OrtRuntime implements Runtime {
     };
   }
 
+  get capturesGraphs(): boolean {
+    return this.graphsWanted && this.pace.graphs !== undefined;
+  }
+
   get hostWaits(): number {
     return this.pace.waits;
   }
@@ -260,9 +265,13 @@ class OrtRuntime implements Runtime {
       throw error instanceof SessionError && error.code === 'runtime-failed' ? rejected(error) : error;
     });
     this.opening = Promise.allSettled([this.opening, creation]);
-    const session = new OrtSession(this.environment, await creation, {
+    const native = await creation;
+    // Its constants lie in the arena.
+    this.pace.allocations++;
+    const session = new OrtSession(this.environment, native, {
       recordsAssignments: options.recordAssignments === true,
       profiles: options.profilePrefix !== undefined,
+      captures: options.capture === true && this.capturesGraphs,
       own: (tensor) => this.own(tensor),
       pace: this.pace,
       onReleased: (gone) => this.sessions.delete(gone),
@@ -334,6 +343,7 @@ class OrtRuntime implements Runtime {
   ): Tensor {
     const tensor = new Tensor(dtype, [...shape], writable, storage, (gone) => this.tensors.delete(gone));
     this.tensors.add(tensor);
+    if (borrowed === 0) this.pace.allocations++;
     if (borrowed > 0) this.elsewhere.add(tensor);
     return tensor;
   }

@@ -1,6 +1,7 @@
 // A loaded model with its bound tensors. It owns the native session, its binding and its run options, keeps every bound
 // tensor alive, and lets no run race with another use of the same memory.
 import { invariant, SessionError } from '../errors';
+import { Capture, warmUps } from './capture';
 import type { DeviceTensor, NodeAssignment, PortDescription, Session } from './contract';
 import type { Environment } from './environment';
 import type { Pointer } from './ortApi';
@@ -30,6 +31,7 @@ export class OrtSession implements Session {
   /** How often it ran. */
   private runs = 0;
   private profiling: boolean;
+  private readonly capture: Capture | undefined;
 
   /** Takes `native` over: it is released with this session, also when construction fails. */
   constructor(
@@ -38,6 +40,7 @@ export class OrtSession implements Session {
     private readonly settings: {
       recordsAssignments: boolean;
       profiles: boolean;
+      captures: boolean;
       /** Gives back the implementation of a tensor of this runtime. @throws where it is another's or released. */
       own(tensor: DeviceTensor): Tensor;
       pace: Pace;
@@ -57,7 +60,9 @@ export class OrtSession implements Session {
     this.outputPorts = new Map(this.outputs.map((port) => [port.name, port]));
     this.binding = api.make('CreateIoBinding', native);
     this.runOptions = api.make('CreateRunOptions');
-    if (settings.pace.queued) this.waitItself(false);
+    const { pace } = settings;
+    if (pace.queued) this.waitItself(false);
+    if (settings.captures && pace.graphs) this.capture = new Capture(pace.graphs, () => pace.allocations);
   }
 
   get running(): boolean {
@@ -102,17 +107,7 @@ export class OrtSession implements Session {
     // The terminate flag is cleared here and not on cancel, so that a late cancel never reaches the next run.
     this.environment.api.call('RunOptionsUnsetTerminate', this.runOptions);
     this.cancelled = false;
-    const { pace } = this.settings;
-    const waits = pace.queued && ++this.runs % runsBetweenCleaning === 0;
-    if (waits) this.waitItself(true);
-    const run = this.environment.api
-      .callAsync('RunWithBinding', this.native, this.runOptions, this.binding)
-      .finally(() => {
-        pace.start(what);
-        if (!waits) return;
-        pace.waits++;
-        this.waitItself(false);
-      })
+    const run = (this.capture ? this.captured(this.capture, what) : this.enqueue(what))
       .then(then)
       .finally(() => {
         this.current = undefined;
@@ -120,6 +115,36 @@ export class OrtSession implements Session {
       });
     this.current = run;
     return run;
+  }
+
+  private async captured(capture: Capture, what: string): Promise<void> {
+    const { api } = this.environment;
+    const launched = await capture.go(
+      () => this.enqueue(what),
+      () => api.call('RunWithBinding', this.native, this.runOptions, this.binding),
+    );
+    if (launched) this.settings.pace.start(what);
+  }
+
+  /** Runs in the usual way. */
+  private enqueue(what: string): Promise<void> {
+    const { pace } = this.settings;
+    const waits = ++this.runs % runsBetweenCleaning === 0 && pace.queued;
+    // Kernels may take memory for good when they first run.
+    if (this.runs <= warmUps) pace.allocations++;
+    if (waits) this.waitItself(true);
+    return this.environment.api
+      .callAsync('RunWithBinding', this.native, this.runOptions, this.binding)
+      .finally(() => {
+        pace.start(what);
+        if (!waits) return;
+        pace.waits++;
+        this.waitItself(false);
+      });
+  }
+
+  get recorded(): boolean {
+    return this.capture?.recorded ?? false;
   }
 
   /** Whether the runtime waits for the device at the end of a run. */
@@ -160,6 +185,7 @@ export class OrtSession implements Session {
     this.released = true;
     // Its kernels may still read constants of its own.
     this.settings.pace.reachNow();
+    this.capture?.forget();
     const { api } = this.environment;
     api.get('ReleaseIoBinding', this.binding);
     api.get('ReleaseRunOptions', this.runOptions);
@@ -185,6 +211,7 @@ export class OrtSession implements Session {
     const own = this.settings.own(tensor);
     assertFits(port, own);
     this.environment.api.call(how, this.binding, name, own.value);
+    if (bound.get(name) !== own) this.capture?.forget();
     own.hold();
     bound.get(name)?.letGo();
     bound.set(name, own);

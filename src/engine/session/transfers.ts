@@ -1,6 +1,7 @@
 // How bytes reach a device beside the CPU and come back, and how the host learns that the device is done. Two ways: one queue
 // that the host need not follow (CUDA), or a run of its own for every copy, each a wait (everything else).
 import type { DType } from '../dtype';
+import type { GraphQueue } from './capture';
 import type { Pointer } from './ortApi';
 
 /** What is copied: an OrtValue with its type and shape. */
@@ -11,7 +12,7 @@ export interface Place {
   readonly bytes: number;
 }
 
-export interface Transfers {
+export interface Transfers extends Partial<GraphQueue> {
   /** Whether runs and copies stand in one queue, so that nothing but `wait` and `download` waits. */
   readonly queued: boolean;
   /** Fills the memory with zeros. */

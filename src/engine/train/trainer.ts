@@ -289,7 +289,8 @@ export class Trainer {
         ...(await loadBase(compiled.baseInputs, weights)),
       ]);
       if (this.#poolLength > 0) shared.set('dropout_pool', this.#dropoutPool());
-      return { program: await Program.open(runtime, compiled.graph, shared), compiled };
+      const program = await Program.open(runtime, compiled.graph, shared, { capture: true });
+      return { program, compiled };
     });
   }
 

@@ -75,6 +75,7 @@ export class Updater {
         (slab) => this.#streamed.includes(slab) || this.#divided.has(slab),
       ),
       new Map([...state.updateBindings(), ...constants, ['norm', this.#norm]]),
+      { capture: true },
     );
     const scalars = Object.entries(this.#optimizer.scalars(settings, step, learningRate));
     for (const [name, value] of scalars) this.#main.feedScalar(name, value);

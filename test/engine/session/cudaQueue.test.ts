@@ -72,6 +72,37 @@ function standIn() {
       out[0] = pinned.at(-1)!.address;
       return 0;
     },
+    cudaStreamBeginCapture: (on: Pointer, mode: number) => {
+      assert.equal(on, stream);
+      calls.push(`begin ${mode}`);
+      return 0;
+    },
+    cudaStreamEndCapture: (_on: Pointer, out: [Pointer | null]) => {
+      out[0] = failing === 0 ? 5n : null;
+      return failing;
+    },
+    cudaGraphInstantiate: (out: [Pointer], graph: Pointer, flags: number) => {
+      calls.push(`instantiate ${graph} ${flags}`);
+      out[0] = 6n;
+      return 0;
+    },
+    cudaGraphDestroy: (graph: Pointer) => {
+      calls.push(`destroy ${graph}`);
+      return 0;
+    },
+    cudaGraphLaunch: (graph: Pointer, on: Pointer) => {
+      assert.equal(on, stream);
+      calls.push(`launch ${graph}`);
+      return 0;
+    },
+    cudaGraphExecDestroy: (graph: Pointer) => {
+      calls.push(`free ${graph}`);
+      return 0;
+    },
+    cudaGetLastError: () => {
+      calls.push('forget error');
+      return failing;
+    },
     cudaFreeHost: (address: Pointer) => {
       pinned.find((block) => block.address === address)!.free();
       return 0;
@@ -223,6 +254,23 @@ test('a failure that comes late names what was under way; memory that is short i
   assert.equal(pace.waits, 2);
   fail(2);
   assert.throws(() => queue.waitNow(), sessionError('out-of-memory'));
+  fail(0);
+  queue.release();
+});
+
+test('a recording becomes an executable graph; one that failed is forgotten with its error', () => {
+  const { queue, calls, fail } = standIn();
+  calls.length = 0;
+  queue.beginCapture();
+  assert.equal(queue.endCapture(), 6n);
+  queue.launch(6n);
+  queue.freeGraph(6n);
+  // 2: relaxed.
+  assert.deepEqual(calls.splice(0), ['begin 2', 'instantiate 5 0', 'destroy 5', 'launch 6', 'free 6']);
+  queue.beginCapture();
+  fail(901);
+  assert.equal(queue.endCapture(), null);
+  assert.deepEqual(calls.splice(0), ['begin 2', 'forget error']);
   fail(0);
   queue.release();
 });

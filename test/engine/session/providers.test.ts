@@ -50,6 +50,9 @@ test('the machine’s limits come from its environment', async () => {
     { memoryLimitBytes: 1.5 * 2 ** 30, arenaGrowth: 'next-power-of-two' },
   );
   assert.deepEqual(gpuSettings({ LORA_WORKBENCH_GPU_QUEUE: '0' }), { queue: false });
+  assert.deepEqual(gpuSettings({ LORA_WORKBENCH_CUDA_GRAPH: 'true' }), { graphs: true });
+  for (const value of ['auto', 'false'])
+    assert.deepEqual(gpuSettings({ LORA_WORKBENCH_CUDA_GRAPH: value }), {});
   assert.equal(gpuSettings({ LORA_WORKBENCH_GPU_MEMORY_LIMIT: '20GB' }).memoryLimitBytes, 20e9);
   for (const [name, value] of [
     ['LORA_WORKBENCH_GPU_MEMORY_LIMIT', 'all'],
@@ -58,6 +61,7 @@ test('the machine’s limits come from its environment', async () => {
     ['LORA_WORKBENCH_GPU_MEMORY_LIMIT', '3'],
     ['LORA_WORKBENCH_GPU_ARENA', 'big'],
     ['LORA_WORKBENCH_GPU_QUEUE', 'no'],
+    ['LORA_WORKBENCH_CUDA_GRAPH', '1'],
   ] as const)
     await fails(() => gpuSettings({ [name]: value }), {
       class: RecipeError,
