@@ -41,7 +41,13 @@ async function planned(more: Partial<typeof own> = {}) {
 }
 
 /** A run in which every value moves a little at each step. */
-function run(values: Map<string, Float32Array>, from: number, to: number, budget: AdaLoraBudget): number[] {
+function run(
+  values: Map<string, Float32Array>,
+  from: number,
+  to: number,
+  budget: AdaLoraBudget,
+  notes: string[] = [],
+): number[] {
   const live: number[] = [];
   for (let step = from; step <= to; step++) {
     const random = new Random(step, 'move');
@@ -59,7 +65,7 @@ function run(values: Map<string, Float32Array>, from: number, to: number, budget
       },
       resetOptimizer: () => {},
     };
-    budget.afterUpdate(access);
+    notes.push(...budget.afterUpdate(access));
     live.push(
       [...values]
         .filter(([name]) => name.endsWith('lora_E'))
@@ -85,6 +91,35 @@ test('ranks fall along the cubic schedule from init_r to target_r, and stay', as
     live.slice(total - own.tfinal).every((count) => count === last),
     `the final phase: ${live}`,
   );
+});
+
+test('the rank of every module is told while ranks fall, and at the end', async () => {
+  const { plan, settings, sites } = await planned();
+  const values = randomValues(plan, 0.1);
+  const notes: string[] = [];
+  const live = run(values, 1, total, new AdaLoraBudget(sites, settings, total), notes);
+  const told = notes.map((note) => {
+    const [, sum, step, list] = /^AdaLoRA keeps (\d+) ranks after step (\d+): (.*)\.$/.exec(note)!;
+    const ranks = new Map(list!.split(', ').map((item) => item.split(' ') as [string, string]));
+    assert.deepEqual(
+      [...ranks.keys()],
+      sites.map(({ path }) => path),
+    );
+    assert.equal(
+      [...ranks.values()].reduce((all, rank) => all + Number(rank), 0),
+      Number(sum),
+    );
+    assert.equal(Number(sum), live[Number(step) - 1], 'what is told is what is left');
+    return { sum: Number(sum), ranks };
+  });
+  assert.ok(told.length > 2 && told.length <= 11, `${told.length} notes`);
+  for (const [i, { sum }] of told.slice(1).entries()) assert.ok(sum < told[i]!.sum || i === told.length - 2);
+  for (const { path } of sites)
+    assert.equal(
+      Number(told.at(-1)!.ranks.get(path)),
+      values.get(`${path}.lora_E`)!.filter((value) => value !== 0).length,
+      path,
+    );
 });
 
 test('a budget that was interrupted goes on as if it had not been', async () => {
