@@ -305,7 +305,7 @@ async function saves(variant: Variant, scenario: Scenario): Promise<void> {
     },
     host,
   );
-  assert.ok(merged.maxLogitDifference < 2e-5, `merged differs from unmerged by ${merged.maxLogitDifference}`);
+  assert.ok(merged.maxLogitDifference < 1e-5, `merged differs from unmerged by ${merged.maxLogitDifference}`);
   assert.ok(merged.maxLogitDifference > 0, 'the comparison is one of two different programs');
 }
 
@@ -352,7 +352,7 @@ async function exportsAndSwaps(
 function assertClose(found: Float32Array, expected: Float32Array, what: string): void {
   assert.equal(found.length, expected.length);
   const worst = found.reduce((most, value, i) => Math.max(most, Math.abs(value - expected[i]!)), 0);
-  assert.ok(worst <= 2e-5, `${what}: logits differ by ${worst}`);
+  assert.ok(worst <= 1e-5, `${what}: logits differ by ${worst}`);
 }
 
 async function counts(variant: Variant, scenario: Scenario): Promise<void> {
