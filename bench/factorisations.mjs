@@ -19,7 +19,9 @@ const all = [
   { method: 'loftq', ...large, rank: 64, spectrum: 'bulk' },
   { method: 'corda ipm', rows: 11008, columns: 4096, rank: 64, spectrum: 'bulk' },
   { method: 'corda kpm', rows: 11008, columns: 4096, rank: 64, spectrum: 'bulk' },
+  { method: 'corda ipm', ...large, rank: 64, spectrum: 'bulk' },
   { method: 'galore', rows: 1536, columns: 2048, rank: 512, spectrum: 'bulk' },
+  { method: 'galore', rows: 4096, columns: 4096, rank: 512, spectrum: 'bulk' },
   { method: 'galore', ...large, rank: 512, spectrum: 'bulk' },
   { method: 'galore', ...large, rank: 1024, spectrum: 'bulk' },
 ];

@@ -176,7 +176,7 @@ async function main(): Promise<void> {
 /** Covariance of inputs with a few strong directions, as activations have them. */
 async function inputs(products: Products, n: number): Promise<Matrix> {
   const random = new Random(4, 'inputs');
-  const x = matrix(2 * n, n);
+  const x = matrix(Math.min(2 * n, 8192), n);
   for (let i = 0; i < x.data.length; i++) x.data[i] = random.uniform() - 0.5;
   for (let i = 0; i < x.rows; i++) for (let j = 0; j < 8; j++) x.data[i * n + ((j * 131) % n)]! *= 30;
   return rounded(await products.gram(x, true));
