@@ -1,7 +1,8 @@
 // `node bench/gpu.mjs`: correctness, speed, memory and utilisation on one GPU, ours and PEFT + PyTorch in alternation, in one
 // call, from what `npm run bundle:gpu` packed or from a built clone. Finished parts are kept in the results file and not
 // repeated, so that a call may be cut off and made again.
-//   --device cuda:0       cpu for a dry run of the benchmark itself
+//   --dry                 a run of the benchmark itself on the CPU, in a minute: a small model, short texts, one contract file
+//   --device cuda:0
 //   --only a,b            environment, contracts, ceilings, speed
 //   --models a,b          files of bench/models (llama-3.2-1b,llama-3.1-8b)
 //   --lengths 512,…  --batches 1,…  --methods lora,qlora  --rounds 2  --steps 8
@@ -18,8 +19,9 @@ import { randomCheckpoint } from './gpu/randomCheckpoint.mjs';
 import { gpuTable } from './gpu/table.mjs';
 import { watched } from './gpu/watch.mjs';
 
-const { values } = parseArgs({
+const given = parseArgs({
   options: {
+    dry: { type: 'boolean', default: false },
     device: { type: 'string', default: 'cuda:0' },
     only: { type: 'string', default: 'environment,contracts,ceilings,speed' },
     models: { type: 'string', default: 'llama-3.2-1b,llama-3.1-8b' },
@@ -32,7 +34,9 @@ const { values } = parseArgs({
     scratch: { type: 'string', default: join(tmpdir(), 'lora-workbench-gpu') },
     out: { type: 'string', default: 'gpu-results.json' },
   },
-});
+}).values;
+const small = { device: 'cpu', models: 'llama-23m', lengths: '64', batches: '1', rounds: '1', steps: '3' };
+const values = given.dry ? { ...given, ...small, methods: 'lora', python: 'none' } : given;
 const root = fileURLToPath(new URL('..', import.meta.url));
 const list = (text) => text.split(',').filter(Boolean);
 const parts = list(values.only);
@@ -110,7 +114,8 @@ function contracts() {
   const folder = join(root, 'build/test/contracts');
   if (!existsSync(folder))
     throw new Error(`${folder} is not there. Build with: node scripts/build.mjs --tests`);
-  for (const file of readdirSync(folder).filter((name) => name.endsWith('.test.js'))) {
+  const files = readdirSync(folder).filter((name) => name.endsWith('.test.js'));
+  for (const file of values.dry ? files.filter((name) => name.startsWith('hostWaits')) : files) {
     if (results.contracts[file]?.failed === 0) continue;
     const run = spawnSync(process.execPath, ['--test', '--test-reporter=tap', join(folder, file)], {
       cwd: root,
@@ -171,6 +176,7 @@ async function speed() {
                     peakMiB: Math.max(before.peakMiB, outcome.peakMiB),
                     ownPeakMiB: outcome.ownPeakMiB,
                     utilization: [...before.utilization, outcome.utilization],
+                    ...(outcome.hostWaits === undefined ? {} : { hostWaits: outcome.hostWaits }),
                   };
               keep();
             }
@@ -184,7 +190,10 @@ async function speed() {
   }
 }
 
-/** What is compared: our two checkpointings, ours with products apart, and PyTorch with and without its own. */
+/**
+ * What is compared: our two checkpointings, ours with products apart, recorded as CUDA graphs, and with a wait after every run;
+ * PyTorch with and without its own checkpointing.
+ */
 function sidesOf(method) {
   const ours =
     (checkpointing, more = {}) =>
@@ -197,6 +206,13 @@ function sidesOf(method) {
     // What joining products of one activation gains; weights in four bits are never joined.
     ...(onGpu && method === 'lora'
       ? { 'ours, products apart': ours('selective', { LORA_WORKBENCH_JOIN_PRODUCTS: '0' }) }
+      : {}),
+    // Neither changes what is computed: what recording kernels gains, and what not waiting does.
+    ...(onGpu || values.dry
+      ? {
+          'ours, CUDA graph': ours('selective', { LORA_WORKBENCH_CUDA_GRAPH: 'true' }),
+          'ours, a wait a run': ours('selective', { LORA_WORKBENCH_GPU_QUEUE: '0' }),
+        }
       : {}),
     ...(hasTorch && (method !== 'qlora' || has4Bit)
       ? { 'PEFT, none': theirs([]), 'PEFT, checkpointing': theirs(['--checkpointing']) }
@@ -239,7 +255,7 @@ async function measureOurs({ checkpoint, length, batch, method, row }, gradient_
       encoding: 'utf8',
       env: { ...process.env, ...env },
     });
-    row.forecastBytes = estimate.status === 0 ? JSON.parse(estimate.stdout).totalBytes : null;
+    row.forecastBytes = estimate.status === 0 ? JSON.parse(estimate.stdout).deviceBytes : null;
   }
   const done = await watched(process.execPath, [cli, 'train', path, '--json'], {
     device,
@@ -262,8 +278,12 @@ async function measureOurs({ checkpoint, length, batch, method, row }, gradient_
     peakMiB: done.peakMiB === null ? at.at(-1).peakMemoryBytes / 2 ** 20 : done.peakMiB - done.idleMiB,
     ownPeakMiB: Math.round(at.at(-1).peakMemoryBytes / 2 ** 20),
     utilization: done.utilization,
+    // Of the steps that are measured; the median, since a program lets the runtime clean up now and then.
+    hostWaits: middle(at.slice(3).map((event) => event.hostWaits)),
   };
 }
+
+const middle = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 /** Our program prints its error as JSON; a crash of the process leaves only what it wrote to stderr. */
 function messageOf({ stdout, stderr, status }) {

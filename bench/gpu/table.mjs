@@ -61,6 +61,7 @@ export function gpuTable(results, { rowsOnly = false } = {}) {
           'forecast MiB',
           'of product rate',
           'GPU busy',
+          'waits a step',
         ],
         rows,
       ),
@@ -84,7 +85,7 @@ function caseRows({ name, method, batch, length, config, sides, forecastBytes },
         `${name} ${method} ${batch}×${length}`,
         side,
         `failed: ${one.error.trim().split('\n').at(-1).slice(0, 120)}`,
-        ...Array(6).fill('–'),
+        ...Array(7).fill('–'),
       ];
     const speed = speedOf(one);
     const ours = side.startsWith('ours');
@@ -100,6 +101,7 @@ function caseRows({ name, method, batch, length, config, sides, forecastBytes },
       ours && forecastBytes ? whole(forecastBytes / 2 ** 20) : '–',
       Number.isFinite(share) ? `${(share * 100).toFixed(0)} %` : '–',
       busy.length ? `${Math.round(busy.reduce((sum, value) => sum + value, 0) / busy.length)} %` : '–',
+      one.hostWaits === undefined ? '–' : String(one.hostWaits),
     ];
   });
 }

@@ -90,6 +90,8 @@ export type RunEventBody =
       tokensPerSecond: number;
       peakMemoryBytes: number;
       etaSeconds: number | null;
+      /** How often the host waited for the device; on the CPU, how often it would have. Runs of older versions lack it. */
+      hostWaits?: number;
     }
   | {
       type: 'eval';

@@ -99,7 +99,8 @@ export interface SessionOptions {
   optimization?: 'none' | 'basic' | 'extended' | 'all';
   /**
    * Rewrites left out. Default: the two that undo what the emitter decided, common-subexpression elimination (which
-   * merges a recomputed forward with the first one) and constant folding (which materialises dequantised weights).
+   * merges a recomputed forward with the first one) and constant folding (which materialises dequantised weights); on CUDA a fusion
+   * whose kernel needs cuDNN.
    */
   disabledOptimizers?: readonly string[];
   /** One planned block for all activations. Default false: it holds more than the planned order needs. */

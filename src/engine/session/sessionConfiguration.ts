@@ -7,6 +7,8 @@ import type { Pointer } from './ortApi';
 import { ort } from './ortSignatures';
 
 const undoesRecomputation = ['CommonSubexpressionElimination', 'ConstantFolding'];
+/** Its CUDA kernel asks for cuDNN whatever the size (ONNX Runtime 1.30), which Add and Softmax do not. */
+const needsCudnn = ['BiasSoftmaxFusion'];
 
 /** Makes an OrtSessionOptions for a device, hands it to `use`, and frees it when that has settled. */
 export async function withSessionOptions<T>(
@@ -24,7 +26,10 @@ export async function withSessionOptions<T>(
     api.call('DisablePerSessionThreads', target);
     api.call('SetSessionGraphOptimizationLevel', target, ort.optimization[options.optimization ?? 'all']);
     api.call(options.memoryPattern ? 'EnableMemPattern' : 'DisableMemPattern', target);
-    const disabled = options.disabledOptimizers ?? undoesRecomputation;
+    const disabled = options.disabledOptimizers ?? [
+      ...undoesRecomputation,
+      ...(device.kind === 'cuda' ? needsCudnn : []),
+    ];
     if (disabled.length > 0) entry('optimization.disable_specified_optimizers', disabled.join(';'));
     if (!options.prepacking) entry('session.disable_prepacking', '1');
     if (device.kind !== 'cpu' && (options.disableCpuFallback ?? fallbackDisabled))

@@ -320,6 +320,7 @@ class Run {
     const batches = this.#ahead.take(plan, progress.batch, end);
     const trainedTokens = batches.reduce((sum, batch) => sum + batch.trainedTokens, 0);
     const started = performance.now();
+    const waits = this.runtime.hostWaits;
     const parts: Later<MicroStep>[] = [];
     for (const [i, batch] of batches.entries()) {
       const [part] = await Promise.all([
@@ -380,6 +381,7 @@ class Run {
       tokensPerSecond: this.#speed.tokensPerSecond,
       peakMemoryBytes: peakMemory(),
       etaSeconds: this.#speed.secondsFor(this.#totalSteps - step),
+      hostWaits: this.runtime.hostWaits - waits,
     });
     for (const message of this.#trainer.takeNotes()) this.#recorder.emit({ type: 'note', message });
     // Epochs are those of the training.
