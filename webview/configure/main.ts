@@ -33,7 +33,7 @@ let state: ConfigureState | undefined;
 let forecast: MemoryForecast | null = null;
 let forecastError: string | null = null;
 let data: DatasetFacts | null = null;
-let dataError: string | null = null;
+let dataError: { error: string; remedy: string | null } | null = null;
 
 const failure = el('div', { class: 'lw-note', role: 'alert', hidden: true });
 function ask(request: Promise<unknown>): void {
@@ -162,11 +162,24 @@ function settingOf(key: string): unknown {
 }
 
 function allProblems(): FormProblem[] {
-  return [...(state?.form.problems ?? []), ...(data?.problems ?? [])];
+  const told: FormProblem[] =
+    dataError === null
+      ? []
+      : [
+          {
+            severity: 'error',
+            key: 'dataset',
+            line: null,
+            message: dataError.error,
+            remedy: dataError.remedy,
+            fixes: [],
+          },
+        ];
+  return [...(state?.form.problems ?? []), ...told, ...(data?.problems ?? [])];
 }
 
 function showPickers(): void {
-  if (state !== undefined) pickers.show(state, { facts: data, error: dataError });
+  if (state !== undefined) pickers.show(state, { facts: data, error: dataError?.error ?? null });
 }
 
 function showState(next: ConfigureState): void {
@@ -334,7 +347,7 @@ port.on('forecast', (next) => {
   }, 600);
 });
 port.on('dataset', (next) => {
-  dataError = next !== null && 'error' in next ? next.error : null;
+  dataError = next !== null && 'error' in next ? next : null;
   data = next === null || 'error' in next ? null : next;
   showPickers();
   showRail();

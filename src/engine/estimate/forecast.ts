@@ -21,6 +21,7 @@ import { attentionOf } from '../models/attentions';
 import { optimizerOf, slabsFor } from '../optim/registry';
 import { type Liveness, liveness } from './liveness';
 import { startBytes } from './startMemory';
+import { acrossRows } from './wideBatches';
 
 /** Node, the runtime's library, tokenizer and programs (measured on Linux x64 with a tiny model). */
 const processBytes = 160 * 2 ** 20;
@@ -52,6 +53,7 @@ export interface Forecast {
 }
 
 /**
+ * Exact up to batches of 262,144 tokens; larger ones are reckoned from two smaller (wideBatches.ts).
  * @param stored weights that the checkpoint has in four bits.
  * @throws AdapterError where the recipe's targets do not fit the model.
  */
@@ -61,6 +63,19 @@ export function forecast(
   plan: AdapterPlan = withLoraPlusRates(planAdapter(model, recipe), recipe),
   precision: Precision = precisionOf(recipe),
   stored: ReadonlyMap<string, PackedTensor> = new Map(),
+): Forecast {
+  const length = Math.min(recipe.max_length, model.maxPositions);
+  return acrossRows(recipe.per_device_train_batch_size, length, (rows) =>
+    forecastOf(model, { ...recipe, per_device_train_batch_size: rows }, plan, precision, stored),
+  );
+}
+
+function forecastOf(
+  model: Model,
+  recipe: Recipe,
+  plan: AdapterPlan,
+  precision: Precision,
+  stored: ReadonlyMap<string, PackedTensor>,
 ): Forecast {
   const packed = packedInRun(recipe, model, plan, stored);
   const slabs = slabsFor(plan.tensors, recipe);

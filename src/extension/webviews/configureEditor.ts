@@ -15,6 +15,7 @@ import type {
 } from '../../protocol/panels/configure';
 import type { Recipe } from '../../protocol/recipe';
 import { startRecipe } from '../recipes/start';
+import { reportOf } from '../report';
 import type { Services } from '../services';
 import { Forecaster } from './configureForecaster';
 import { commonRequests } from './configureRequests';
@@ -143,11 +144,14 @@ class ConfigureEditor implements vscode.Disposable {
       const text = this.document.getText();
       const { form, recipe, model } = readForm(text, basename(this.document.fileName), this.#folder);
       let modelProblem: string | null = null;
+      const problems: FormProblem[] = [...form.problems];
       const looked =
         model === null
           ? undefined
           : await this.#look(model).catch((cause: unknown) => {
-              modelProblem = (cause as Error).message;
+              const { message, remedy } = reportOf(cause);
+              modelProblem = message;
+              problems.push({ severity: 'error', key: 'model', line: null, message, remedy, fixes: [] });
               return undefined;
             });
       if (number !== this.#reading) return;
@@ -158,7 +162,6 @@ class ConfigureEditor implements vscode.Disposable {
       else await this.#forecaster.update(recipe, looked.model, changedAt);
       if (number !== this.#reading) return;
       const covered = looked && recipe ? coverageOf(looked.model, recipe) : null;
-      const problems: FormProblem[] = [...form.problems];
       if (covered?.problem) problems.push(targetProblem(covered.problem, recipe!));
       this.#channel.push('state', {
         ...this.#surroundings(),

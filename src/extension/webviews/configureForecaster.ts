@@ -20,7 +20,7 @@ import type { Answer, Question } from './configureWorker';
 
 export interface ForecastListener {
   forecast(forecast: MemoryForecast | { error: string }): void;
-  dataset(facts: DatasetFacts | { error: string } | null): void;
+  dataset(facts: DatasetFacts | { error: string; remedy: string | null } | null): void;
 }
 
 /** Larger files are tokenized only when training begins. */
@@ -152,8 +152,11 @@ export class Forecaster implements vscode.Disposable {
     switch (answer.kind) {
       case 'failed':
         this.#askedKey = '';
-        if (answer.about === 'data') this.listener.dataset({ error: answer.message });
-        else this.listener.forecast({ error: answer.message });
+        if (answer.about === 'data') {
+          // Asked again with the next reading: what was missing may be there then.
+          this.#dataKey = '';
+          this.listener.dataset({ error: answer.message, remedy: answer.remedy });
+        } else this.listener.forecast({ error: answer.message });
         return;
       case 'data':
         this.#data = answer.facts;

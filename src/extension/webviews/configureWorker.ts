@@ -26,7 +26,7 @@ export type Answer =
   | { kind: 'deep'; id: number; forecast: Forecast | null }
   | { kind: 'suggest'; id: number; suggestions: { change: string; totalBytes: number }[] }
   | { kind: 'data'; id: number; facts: DataAnswer }
-  | { kind: 'failed'; about: Question['kind']; id: number; message: string };
+  | { kind: 'failed'; about: Question['kind']; id: number; message: string; remedy: string | null };
 
 /** Newest question's number: [forecast and suggest, data]. */
 const newest = (workerData as { newest: Int32Array }).newest;
@@ -100,12 +100,12 @@ parentPort!.on('message', (question: Question) => {
     (result) => parentPort!.postMessage(result),
     (cause: unknown) => {
       if (cause instanceof Outdated || (cause as Error).name === 'AbortError') return;
-      const message = cause instanceof UserError ? cause.message : `${(cause as Error).message}`;
       parentPort!.postMessage({
         kind: 'failed',
         about: question.kind,
         id: question.id,
-        message,
+        message: (cause as Error).message,
+        remedy: cause instanceof UserError ? cause.remedy : null,
       } satisfies Answer);
     },
   );

@@ -222,7 +222,7 @@ export interface ConfigureContract {
   pushes: {
     state: ConfigureState;
     forecast: MemoryForecast | { error: string };
-    dataset: DatasetFacts | { error: string } | null;
+    dataset: DatasetFacts | { error: string; remedy: string | null } | null;
     /** NVIDIA's devices, told again when their free memory changes. */
     devices: readonly DeviceFacts[];
     /** Puts the focus on a setting. */

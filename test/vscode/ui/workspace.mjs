@@ -33,6 +33,6 @@ export function makeWorkspace(workspace) {
   // 65,536 rows at once need more memory than any machine of ours has.
   write(
     'large.lora.yaml',
-    'model: models/deep\ndataset: data/train.jsonl\nadapter: lora\nr: 16\nmax_length: 128\nper_device_train_batch_size: 65536\ngradient_checkpointing: none\n',
+    'model: models/tiny\ndataset: data/train.jsonl\nadapter: lora\nr: 16\nmax_length: 256\nper_device_train_batch_size: 65536\ngradient_checkpointing: none\n',
   );
 }
