@@ -6,6 +6,7 @@ export { openCheckpoint } from '../engine/checkpoint/folder';
 export { inspectSafetensors, readSafetensors } from '../engine/checkpoint/safetensors';
 export { cudaDevice, readDeviceUse } from '../engine/cuda/deviceUse';
 export { availableMemory } from '../engine/estimate/availableMemory';
+export { writeFileAtomic } from '../engine/files/atomic';
 export { modelFromConfig } from '../engine/models/registry';
 export { recipeFields } from '../engine/recipe/fields';
 export { formatRecipe } from '../engine/recipe/format';

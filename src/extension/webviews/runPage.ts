@@ -1,11 +1,11 @@
 // The page of a run: what its log holds, at once, and what comes, as it comes; runs to compare with. It starts and stops
 // nothing itself: its buttons are commands.
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import * as vscode from 'vscode';
 import type { RunContract, RunRemedy, RunView } from '../../protocol/panels/run';
 import { openFormWith, recipeOfRun } from '../recipes/mend';
+import { tell } from '../report';
 import { memoryRemedies } from '../runs/memoryRemedies';
 import { isLive, type RunRecord } from '../runs/runRecord';
 import type { Services } from '../services';
@@ -173,9 +173,18 @@ export class RunPage implements vscode.Disposable {
       filters: kind === 'png' ? { PNG: ['png'] } : { CSV: ['csv'] },
     });
     if (target === undefined) return false;
-    const steps = this.#logs.get(this.id)?.csv() ?? [];
-    await writeFile(target.fsPath, kind === 'png' ? Buffer.from(content, 'base64') : Readable.from(steps));
-    return true;
+    const bytes =
+      kind === 'png'
+        ? Buffer.from(content, 'base64')
+        : Buffer.from([...(this.#logs.get(this.id)?.csv() ?? [])].join(''));
+    try {
+      const { writeFileAtomic } = await import('../engineParts');
+      await writeFileAtomic(target.fsPath, bytes);
+      return true;
+    } catch (cause) {
+      tell(cause, this.services.log);
+      return false;
+    }
   }
 }
 

@@ -81,9 +81,11 @@ async function saveDialog(bench, path) {
   const input = page.locator('.quick-input-widget input[type=text]');
   await input.waitFor();
   await until('the dialog proposes a place', async () => (await input.inputValue()) !== '');
-  await input.fill(path);
-  // While it looks at a folder, the dialog does not listen to Enter.
+  // While it looks at a folder, the dialog does not listen to Enter, and may put its own proposal back.
   await until('the dialog takes the place', async () => {
+    await input.fill(path);
+    await page.waitForTimeout(300);
+    if ((await input.inputValue({ timeout: 1000 }).catch(() => path)) !== path) return false;
     await page.keyboard.press('Enter');
     return input.waitFor({ state: 'hidden', timeout: 2000 }).then(
       () => true,
