@@ -42,10 +42,9 @@ export class Updater {
   #piece: (PieceProgram & { key: string }) | undefined;
   #running: Program | undefined;
   /** Of all gradients, which pieces take from the device. */
-  readonly #norm: DeviceTensor;
+  #normOfAll: DeviceTensor | undefined;
 
   constructor(private readonly o: UpdaterOptions) {
-    this.#norm = o.runtime.allocate('float32', []);
     this.#optimizer = optimizerOf(o.settings.optim);
     this.#streamed = o.state.slabs.filter((slab) => o.state.isStreamed(slab));
     for (const slab of o.state.slabs) {
@@ -96,7 +95,12 @@ export class Updater {
     this.#main?.release();
     this.#pieces.clear();
     this.#releasePiece();
-    this.#norm.release();
+    this.#normOfAll?.release();
+  }
+
+  get #norm(): DeviceTensor {
+    this.#normOfAll ??= this.o.runtime.allocate('float32', []);
+    return this.#normOfAll;
   }
 
   async #prepare(step: number): Promise<readonly string[] | undefined> {
