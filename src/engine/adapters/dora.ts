@@ -15,7 +15,7 @@ export const dora: Variant = {
     label: 'DoRA: LoRA for the direction, a trained magnitude for every output',
     summary: 'Closer to full fine-tuning at low ranks, for more time per step; merges without a trace.',
     fields: [],
-    check: ({ init_lora_weights: init }) => plainStart('dora', init),
+    check: ({ init_lora_weights: init }) => plainStart('dora', init, true),
   },
   paper: 'https://arxiv.org/abs/2402.09353',
   traits: {

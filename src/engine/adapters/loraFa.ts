@@ -30,7 +30,7 @@ export const loraFa: Variant = {
           "Which gradient the optimizer sees. The projected one is the step whose product with A is closest to full fine-tuning's; PEFT sets adam_epsilon to 1e-6 with it.",
       },
     ],
-    check: ({ init_lora_weights: init }) => plainStart('lora_fa', init),
+    check: ({ init_lora_weights: init }) => plainStart('lora_fa', init, true),
   },
   paper: 'https://arxiv.org/abs/2308.03303',
   // An embedding's A starts at zero: frozen it would never learn.

@@ -94,10 +94,13 @@ for (const settings of [
   { init_lora_weights: 'pissa_niter_2' },
   { init_lora_weights: 'corda', corda_method: 'kpm', calibration_samples: 6 },
   { init_lora_weights: 'eva' },
+  { init_lora_weights: 'eva', adapter: 'dora' },
+  { init_lora_weights: 'eva', adapter: 'lora_fa', lorafa_gradient: 'projected' },
   { init_lora_weights: 'loftq', loftq_iter: 2 },
-]) {
-  test(`${settings.init_lora_weights}: a resumed run gives the same bits`, async () => {
-    const name = `resume-${settings.init_lora_weights}`;
+] as Record<string, unknown>[]) {
+  const own = `${settings.init_lora_weights}${settings.adapter ? ` with ${settings.adapter}` : ''}`;
+  test(`${own}: a resumed run gives the same bits`, async () => {
+    const name = `resume-${own.replaceAll(' ', '-')}`;
     const whole = await trainTiny(work.folder, {
       output_dir: join(work.folder, `${name}-whole`),
       max_steps: 6,
@@ -120,6 +123,39 @@ for (const settings of [
     assert.equal(resumed.steps, 6);
     for (const [tensor, ref] of a!.tensors)
       assert.deepEqual(await readTensor(b!.tensors.get(tensor)!), await readTensor(ref), tensor);
+  });
+}
+
+for (const adapter of ['dora', 'lora_fa']) {
+  test(`EVA with ${adapter}: starts at the base, learns, and its file says what the run said`, async () => {
+    const base = await firstLoss({ init_lora_weights: true });
+    const start = await firstLoss({
+      init_lora_weights: 'eva',
+      adapter,
+      output_dir: join(work.folder, `still-eva-${adapter}`),
+    });
+    assert.ok(Math.abs(start - base) < 1e-5 * base, `the start's loss is ${start}, the base's ${base}`);
+    const result = await trainTiny(work.folder, {
+      output_dir: join(work.folder, `eva-${adapter}`),
+      eval_dataset: 'eval.jsonl',
+      max_steps: 8,
+      init_lora_weights: 'eva',
+      adapter,
+    });
+    assert.ok(result.evalLoss! < base - 1e-2, `${result.evalLoss} after training, ${base} before`);
+    const again = await evaluate(
+      {
+        model: join(work.folder, 'base'),
+        adapters: [result.adapter],
+        data: join(work.folder, 'eval.jsonl'),
+        maxLength: 64,
+        batchSize: 2,
+        device: 'cpu',
+        threads: 1,
+      },
+      new TestHost(),
+    );
+    assert.ok(Math.abs(again.loss - result.evalLoss!) < 1e-4, `${again.loss}, ${result.evalLoss} in the run`);
   });
 }
 
@@ -228,6 +264,8 @@ test('a shared weight and a method without A and B are refused by name', async (
     });
   assert.equal(tinyConfig.tie_word_embeddings, true);
   await assert.rejects(run({ target_modules: ['lm_head'] }), /shares its weight with model\.embed_tokens/);
+  await assert.rejects(run({ adapter: 'vera' }), /init_lora_weights has no effect with adapter: vera/);
+  await assert.rejects(run({ adapter: 'dora' }), /dora does not combine with init_lora_weights: pissa/);
 });
 
 test('data without enough tokens for EVA is refused', async () => {
