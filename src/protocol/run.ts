@@ -56,6 +56,8 @@ export type RunEventBody =
   | {
       type: 'note';
       message: string;
+      /** The last finished step where it came up during training. */
+      step?: number;
       /** Where a method chose between modules: all of them, in the order of the model. */
       modules?: readonly ModuleChoice[];
     }
@@ -120,7 +122,14 @@ export type RunEventBody =
       utilization: number | null;
     }
   | { type: 'sample'; step: number; prompt: string; text: string }
-  | { type: 'checkpoint'; step: number; path: string; reason: CheckpointReason }
+  | {
+      type: 'checkpoint';
+      step: number;
+      path: string;
+      reason: CheckpointReason;
+      /** Steps of all checkpoints that are there now; logs of earlier versions lack it. */
+      kept?: readonly number[];
+    }
   | { type: 'finished'; step: number; reason: 'complete' | 'early-stopping'; result: TrainResult }
   | { type: 'stopped'; step: number; checkpoint: string | null; result: TrainResult | null }
   | { type: 'failed'; step: number | null; error: ErrorReport };

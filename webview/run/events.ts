@@ -17,7 +17,11 @@ function describe(event: OtherEvent): { mark: IconName; kind: string; text: Chil
             : t('Goes on from step {0}', integer(event.resumedFromStep)),
       };
     case 'note':
-      return { mark: 'info', kind: '', text: event.message };
+      return {
+        mark: 'info',
+        kind: '',
+        text: event.step === undefined ? event.message : [at(event.step), ': ', event.message],
+      };
     case 'warning':
       return {
         mark: 'warning',

@@ -177,7 +177,7 @@ export function withoutSuperseded(events: readonly RunEvent[]): RunEvent[] {
   for (const event of events) {
     if (event.type === 'run-started') {
       const from = event.resumedFromStep ?? 0;
-      kept = kept.filter((earlier) => !('step' in earlier) || earlier.step === null || earlier.step <= from);
+      kept = kept.filter((earlier) => !('step' in earlier) || (earlier.step ?? 0) <= from);
     }
     kept.push(event);
   }

@@ -226,9 +226,10 @@ class Run {
     trainer.release();
     this.#trainer = await this.#openTrainer();
     this.#trainer.state.write(values);
-    this.#recorder.emit({ type: 'note', message, modules });
+    const { step } = this.#progress;
+    this.#recorder.emit({ type: 'note', message, modules, step });
     const count = trainableParameters(plan).toLocaleString('en-US');
-    this.#recorder.emit({ type: 'note', message: `From here on ${count} parameters train.` });
+    this.#recorder.emit({ type: 'note', message: `From here on ${count} parameters train.`, step });
   }
 
   /** Start values from the base weights, where the initialisation asks for them; the base changes in memory alone. */
@@ -383,7 +384,7 @@ class Run {
       etaSeconds: this.#speed.secondsFor(this.#totalSteps - step),
       hostWaits: this.runtime.hostWaits - waits,
     });
-    for (const message of this.#trainer.takeNotes()) this.#recorder.emit({ type: 'note', message });
+    for (const message of this.#trainer.takeNotes()) this.#recorder.emit({ type: 'note', message, step });
     // Epochs are those of the training.
     return epochEnded && !this.#preparing;
   }
@@ -473,7 +474,8 @@ class Run {
       this.recipe.save_total_limit,
       this.recipe.load_best_model_at_end ? bestStep : null,
     );
-    this.#recorder.emit({ type: 'checkpoint', step, path, reason });
+    const kept = this.folder.checkpoints().map((checkpoint) => checkpoint.step);
+    this.#recorder.emit({ type: 'checkpoint', step, path, reason, kept });
     return path;
   }
 

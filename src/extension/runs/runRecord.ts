@@ -108,7 +108,7 @@ export function foldEvent(run: RunRecord, event: JobEvent): RunRecord {
     }
     case 'checkpoint': {
       const others = run.checkpoints
-        .filter(({ step }) => step !== event.step)
+        .filter(({ step }) => step !== event.step && event.kept?.includes(step) !== false)
         .map((checkpoint) =>
           checkpoint.best && checkpoint.evalLoss !== run.bestEvalLoss
             ? { ...checkpoint, best: false }

@@ -221,13 +221,13 @@ test('checkpoints come by steps, on request and are pruned', async () => {
     host,
   );
   assert.deepEqual(
-    host.of('checkpoint').map((e) => [e.step, e.reason]),
+    host.of('checkpoint').map((e) => [e.step, e.reason, e.kept]),
     [
-      [2, 'steps'],
-      [3, 'asked'],
-      [4, 'steps'],
-      [6, 'steps'],
-      [7, 'end'],
+      [2, 'steps', [2]],
+      [3, 'asked', [2, 3]],
+      [4, 'steps', [3, 4]],
+      [6, 'steps', [4, 6]],
+      [7, 'end', [6, 7]],
     ],
   );
   assert.deepEqual(readdirSync(join(result.run, 'checkpoints')).sort(), ['step-6', 'step-7']);
