@@ -88,12 +88,11 @@ export const adapterFormCommands: Readonly<Record<string, Command>> = {
     const result = await services.calls.callWithProgress(title, 'extract', params);
     services.library.refreshSoon();
     const percent = `${(100 * result.relativeError).toPrecision(2)} %`;
-    const extracted = l10n.t(
-      '{0} modules extracted at rank {1}; the update differs by {2}.',
-      result.modules.length,
-      rank,
-      percent,
-    );
+    const count = result.modules.length;
+    const extracted =
+      count === 1
+        ? l10n.t('1 module extracted at rank {0}; the update differs by {1}.', rank, percent)
+        : l10n.t('{0} modules extracted at rank {1}; the update differs by {2}.', count, rank, percent);
     const left =
       result.unheld.length === 0
         ? ''
