@@ -45,7 +45,7 @@ export class Method {
         grouped(presets).map(([category, members]) =>
           el(
             'div',
-            { class: 'cf-group', role: 'presentation' },
+            { class: 'cf-family', role: 'presentation' },
             // What the screen reader hears is in the chip's own description.
             el('span', { class: 'cf-category', 'aria-hidden': 'true' }, category),
             el(
