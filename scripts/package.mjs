@@ -37,7 +37,7 @@ for (const name of shipped) {
 }
 cpSync(join(root, 'samples'), join(stage, 'samples'), {
   recursive: true,
-  filter: (path) => !path.endsWith('.mjs') && !/[\\/](story|pretrain[^\\/]*)$/.test(path),
+  filter: (path) => !path.endsWith('.mjs') && !/[\\/](story|runs|pretrain[^\\/]*)$/.test(path),
 });
 
 const kept = copyNatives(stage, platform, arch);

@@ -78,9 +78,9 @@ After    ${text(after.story)}
 The adapter, in PEFT's format, lies in ${relative(process.cwd(), adapter) || adapter}
 Try it:  node dist/cli.js generate --model ${base} --adapter ${relative(process.cwd(), adapter)} --prompt "Once upon a time"`);
 
-/** The run that the training above made: a second start makes runs/pirate-2, and so on. */
+/** The run that the training above made: a second start makes samples/runs/pirate-2, and so on. */
 function newestRun() {
-  const first = `${root}runs/pirate`;
+  const first = `${root}samples/runs/pirate`;
   let path = first;
   for (let i = 2; existsSync(`${first}-${i}`); i++) path = `${first}-${i}`;
   return path;

@@ -81,14 +81,13 @@ try {
   bench = await openWorkbench({ scratch, shots: join(root, 'build', 'screenshots'), extensions });
   const { page } = bench;
   await bench.command('LoRA Workbench: Open Sample Workspace');
-  const copy = await until('the sample is copied', () => {
-    const storage = join(scratch, 'user/User/globalStorage/lora-workbench.lora-workbench/sample');
-    return existsSync(join(storage, 'samples/pirate.lora.yaml')) && storage;
-  });
+  await bench.place(`${scratch}/`);
+  const copy = join(scratch, 'lora-workbench-sample');
+  const recipe = join(copy, 'pirate.lora.yaml');
+  await until('the sample is copied', () => existsSync(recipe));
   await page.waitForFunction(() => document.title.includes('sample'), undefined, { timeout: 40_000 });
   await bench.started();
   // The same training, a few steps of it.
-  const recipe = join(copy, 'samples/pirate.lora.yaml');
   const text = readFileSync(recipe, 'utf8');
   const short = text
     .replace(/^max_steps: .*$/m, 'max_steps: 6')

@@ -1,7 +1,7 @@
 // Commands about the workspace and this machine.
 
 import { existsSync } from 'node:fs';
-import { cp } from 'node:fs/promises';
+import { cp, mkdtemp, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
 import * as vscode from 'vscode';
@@ -43,7 +43,14 @@ export const workspaceCommands: Readonly<Record<string, Command>> = {
     const folder = join(parent, 'lora-workbench-sample');
     if (!existsSync(folder)) {
       const source = join(services.context.extensionUri.fsPath, 'samples');
-      await cp(source, folder, { recursive: true, filter: (path) => isSample(source, path) });
+      // A copy that ends half-way is not taken for the sample.
+      const aside = await mkdtemp(`${folder}.`);
+      try {
+        await cp(source, aside, { recursive: true, filter: (path) => isSample(source, path) });
+        await rename(aside, folder);
+      } finally {
+        await rm(aside, { recursive: true, force: true });
+      }
     }
     if (given === undefined)
       await vscode.commands.executeCommand('vscode.openFolder', vscode.Uri.file(folder), {
@@ -66,5 +73,5 @@ async function chooseParent(): Promise<string | undefined> {
 
 /** What makes the sample stays behind. */
 function isSample(source: string, path: string): boolean {
-  return !/\.mjs$|^(story|pretrain.*)$/.test(relative(source, path));
+  return !/\.mjs$|^(story|runs|pretrain.*)$/.test(relative(source, path));
 }

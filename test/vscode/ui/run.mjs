@@ -76,22 +76,8 @@ export async function checkRun(bench, t) {
 
 /** Answers the editor's own dialog, and gives the file's content. */
 async function saveDialog(bench, path) {
-  const { page } = bench;
   rmSync(path, { force: true });
-  const input = page.locator('.quick-input-widget input[type=text]');
-  await input.waitFor();
-  await until('the dialog proposes a place', async () => (await input.inputValue()) !== '');
-  // While it looks at a folder, the dialog does not listen to Enter, and may put its own proposal back.
-  await until('the dialog takes the place', async () => {
-    await input.fill(path);
-    await page.waitForTimeout(300);
-    if ((await input.inputValue({ timeout: 1000 }).catch(() => path)) !== path) return false;
-    await page.keyboard.press('Enter');
-    return input.waitFor({ state: 'hidden', timeout: 2000 }).then(
-      () => true,
-      () => false,
-    );
-  });
+  await bench.place(path);
   await until(`${path} is written`, () => existsSync(path) && readFileSync(path).length > 0);
   return readFileSync(path);
 }

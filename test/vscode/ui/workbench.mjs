@@ -141,6 +141,24 @@ export async function openWorkbench({ workspace, scratch, shots, settings = {}, 
       await ask('command', { id: 'notifications.clearAll' });
     },
 
+    /** Answers the editor's own dialog about a file or folder. */
+    async place(path) {
+      const input = page.locator('.quick-input-widget input[type=text]');
+      await input.waitFor();
+      await until('the dialog proposes a place', async () => (await input.inputValue()) !== '');
+      // While it looks at a folder, the dialog does not listen to Enter, and may put its own proposal back.
+      await until('the dialog takes the place', async () => {
+        await input.fill(path, { timeout: 1000 }).catch(() => {});
+        await page.waitForTimeout(300);
+        if ((await input.inputValue({ timeout: 1000 }).catch(() => path)) !== path) return false;
+        await page.keyboard.press('Enter');
+        return input.waitFor({ state: 'hidden', timeout: 2000 }).then(
+          () => true,
+          () => false,
+        );
+      });
+    },
+
     /** Types a command's title into the palette, and runs the entry that has exactly it. */
     async command(title) {
       const input = page.locator('.quick-input-widget input[type=text]');
