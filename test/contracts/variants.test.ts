@@ -236,21 +236,28 @@ async function gradientsAreSlopes(
       (x, i) => 0.7 * (x / noiseNorm) + (norm > 0 ? (0.7 * gradient[i]!) / norm : 0),
     );
     const slope = gradient.reduce((sum, g, i) => sum + g * direction[i]!, 0);
-    const h = 0.01;
     const at = async (offset: number): Promise<number> => {
       const moved = centre.map((x, i) => x + offset * direction[i]!);
       trainer.state.writeAll(new Map(values).set(name, moved));
       return lossAt();
     };
-    const difference =
-      (8 * ((await at(h)) - (await at(-h))) - ((await at(2 * h)) - (await at(-2 * h)))) / (12 * h);
+    let difference = Number.NaN;
+    // A kink, as gates of ReLU have it, that lies within the longer step is passed by with the shorter ones.
+    for (const h of [0.01, 0.001, 0.0003]) {
+      difference =
+        (8 * ((await at(h)) - (await at(-h))) - ((await at(2 * h)) - (await at(-2 * h)))) / (12 * h);
+      if (near(difference, slope)) break;
+    }
     trainer.state.writeAll(values);
     assert.ok(
-      Math.abs(difference - slope) <= 2e-2 * Math.abs(slope) + 3e-4,
+      near(difference, slope),
       `${name}: slope ${slope} by the gradient, ${difference} by differences`,
     );
   }
 }
+
+const near = (difference: number, slope: number): boolean =>
+  Math.abs(difference - slope) <= 2e-2 * Math.abs(slope) + 3e-4;
 
 async function frozenStay(
   runtime: Runtime,
