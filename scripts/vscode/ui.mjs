@@ -44,21 +44,17 @@ for (const signal of ['SIGINT', 'SIGTERM'])
 try {
   makeWorkspace(workspace);
   bench = await openWorkbench({ workspace, scratch, shots });
-  for (const { name, title, check } of chosen) {
-    const began = Date.now();
-    console.log(`\n${title}`);
-    try {
-      await bench.clear();
-      await check(bench, report);
-      report.none('no console error', bench.takeErrors());
-      report.none('nothing asked outside', bench.outside());
-    } catch (error) {
-      report.check(`${title} goes through`, false, String(error?.stack ?? error));
-      await bench.shot(`failed-${name}`).catch(() => {});
-      // The next one begins with a fresh window.
+  for (const one of chosen) {
+    let found = await attempt(one);
+    // A machine that stands still for seconds fails a check once; what is broken fails it again.
+    if (found.failures.length > 0) {
+      console.log('\nOnce more, in a fresh window on a fresh workspace:');
+      makeWorkspace(workspace);
       await bench.openFolder(workspace);
+      found = await attempt(one);
     }
-    report.note('took', `${((Date.now() - began) / 1000).toFixed(1)} s`);
+    report.add(found);
+    if (found.failures.length > 0) await bench.openFolder(workspace);
   }
 } catch (error) {
   report.check('the workbench opens', false, String(error?.stack ?? error));
@@ -70,3 +66,21 @@ console.log(
   `\nBrowser: ${report.passed} passed, ${report.failures.length} failed; pictures in ${shots}; ${Math.round((Date.now() - started) / 1000)} s`,
 );
 process.exit(report.failures.length > 0 || report.passed === 0 ? 1 : 0);
+
+async function attempt({ name, title, check }) {
+  const found = new Report();
+  const began = Date.now();
+  console.log(`\n${title}`);
+  try {
+    await bench.clear();
+    await check(bench, found);
+    found.none('no console error', bench.takeErrors());
+    found.none('nothing asked outside', bench.outside());
+  } catch (error) {
+    found.check(`${title} goes through`, false, String(error?.stack ?? error));
+    await bench.shot(`failed-${name}`).catch(() => {});
+  }
+  bench.takeErrors();
+  found.note('took', `${((Date.now() - began) / 1000).toFixed(1)} s`);
+  return found;
+}

@@ -17,6 +17,12 @@ export class Report {
     return this.check(what, findings.length === 0, findings.join('\n      '));
   }
 
+  /** What another report found counts here too. */
+  add({ passed, failures }) {
+    this.passed += passed;
+    this.failures.push(...failures);
+  }
+
   /** A figure for the reader; nothing depends on it. */
   note(what, value) {
     console.log(`    ${what}: ${value}`);
