@@ -63,24 +63,17 @@ const w = await openTimed((workspace) => {
 const { page } = w;
 const failures = [];
 
-/** Stamps inside the page: the push's arrival, the change of the numbers, the frame that shows it. */
+/**
+ * Stamps inside the page: the push's arrival, the change of the numbers, the frame that shows it. The page's own listener
+ * comes first and draws at once; a state that is told anew draws the numbers too, and does not count.
+ */
 function stamp() {
   const place = document.querySelector('.lw-verdict').parentElement;
   const log = {};
   globalThis.forecastLog = log;
-  addEventListener(
-    'message',
-    ({ data }) => {
-      if (data?.type !== 'forecast' || log.since === undefined || log.arrived !== undefined) return;
-      log.arrived = performance.now();
-      log.host = data.content.tookMs;
-    },
-    true,
-  );
-  new MutationObserver(() => {
-    // A state that is told anew draws the numbers too; only a forecast counts.
-    if (log.arrived === undefined || log.drawn !== undefined) return;
-    log.drawn = performance.now();
+  let mutated = 0;
+  const shown = () => {
+    log.drawn = mutated;
     requestAnimationFrame(() => {
       const { port1, port2 } = new MessageChannel();
       port2.onmessage = () => {
@@ -88,6 +81,16 @@ function stamp() {
       };
       port1.postMessage(0);
     });
+  };
+  addEventListener('message', ({ data, timeStamp }) => {
+    if (data?.type !== 'forecast' || log.since === undefined || log.arrived !== undefined) return;
+    log.arrived = timeStamp;
+    log.host = data.content.tookMs;
+    if (mutated >= timeStamp) shown();
+  });
+  new MutationObserver(() => {
+    mutated = performance.now();
+    if (log.arrived !== undefined && log.drawn === undefined) shown();
   }).observe(place, { childList: true, subtree: true });
 }
 
