@@ -132,7 +132,7 @@ export class Forecaster implements vscode.Disposable {
     let worker = this.#workers[which];
     if (worker === undefined) {
       worker = new Worker(join(this.extensionPath, 'dist', 'configureWorker.js'), {
-        workerData: { newest: this.#newest },
+        workerData: { newest: this.#newest, later: which === 'later' },
       });
       worker.on('message', (answer: Answer) => this.#hear(answer));
       worker.on('error', (error) => {

@@ -1,6 +1,7 @@
 // The thread behind the form of a recipe: exact forecasts, what would make a run fit, and what the dataset looks like as
 // tokens. A newer question ends the older one: the host counts its questions in shared memory, for this thread hears
 // nothing while it computes.
+import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openCheckpoint } from '../../engine/checkpoint/folder';
 import { loadTokenizer, prepareData } from '../../engine/data';
@@ -28,8 +29,15 @@ export type Answer =
   | { kind: 'data'; id: number; facts: DataAnswer }
   | { kind: 'failed'; about: Question['kind']; id: number; message: string; remedy: string | null };
 
-/** Newest question's number: [forecast and suggest, data]. */
-const newest = (workerData as { newest: Int32Array }).newest;
+const { newest, later } = workerData as {
+  /** Newest question's number: [forecast and suggest, data]. */
+  newest: Int32Array;
+  /** Whether nobody waits at once for what this thread computes. */
+  later: boolean;
+};
+// Planning a large model takes seconds of a core, and the thread that answers the form must not wait for one. On Linux the
+// priority is the thread's own; elsewhere it would be the whole process's.
+if (later && process.platform === 'linux') setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 class Outdated extends Error {}
 
