@@ -283,7 +283,9 @@ async function measureOurs({ checkpoint, length, batch, method, row }, gradient_
   };
 }
 
-const middle = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+function middle(numbers) {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+}
 
 /** Our program prints its error as JSON; a crash of the process leaves only what it wrote to stderr. */
 function messageOf({ stdout, stderr, status }) {
