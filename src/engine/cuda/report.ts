@@ -207,7 +207,7 @@ function libraryPart(
     state: 'missing',
     optional,
     detail: optional
-      ? 'not found; the provider works without it'
+      ? `not found; the provider works without it${cudnn ? ', but 8-bit optimizers do not' : ''}`
       : 'not found in toolkits, the loader’s path or Python environments',
     remedy: `Install ${product}, or ${pipCommand(name, major)} in an active Python environment${optional ? '' : ', or add --with-libraries to doctor --install-cuda'}.`,
   };
