@@ -72,7 +72,8 @@ export async function extract(params: ExtractParams, host: EngineHost): Promise<
       throw new AdapterError({
         code: 'nothing-to-extract',
         message: `No linear layer of ${params.tuned} differs from ${params.model}.`,
-        remedy: 'Name the fine-tuned checkpoint (tuned) and the base that it came from (model), not the same one twice.',
+        remedy:
+          'Name the fine-tuned checkpoint (tuned) and the base that it came from (model), not the same one twice.',
       });
     }
     const { plan, values } = asLora(model, sites, results);
