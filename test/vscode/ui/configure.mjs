@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tabThrough } from './keyboard.mjs';
-import { until } from './workbench.mjs';
+import { selectText, until } from './workbench.mjs';
 
 export async function checkConfigure(bench, t) {
   const { page, workspace } = bench;
@@ -68,7 +68,7 @@ export async function checkConfigure(bench, t) {
 
   // By key: a number, a choice from a list, a chip, a cell of the map.
   await form.locator('#f-r').focus();
-  await page.keyboard.press('Control+A');
+  await selectText(page);
   await page.keyboard.type('6');
   await page.keyboard.press('Tab');
   t.check('a number is typed', await saved('tiny.lora.yaml', /^r: 6$/m));
@@ -136,7 +136,7 @@ export async function checkConfigure(bench, t) {
   await bench.show('other.lora.json', 'loraWorkbench.configure');
   const json = await bench.panel('main.lw .lw-verdict');
   await json.locator('#f-r').focus();
-  await page.keyboard.press('Control+A');
+  await selectText(page);
   await page.keyboard.type('9');
   await page.keyboard.press('Tab');
   await saved('other.lora.json', /"r": ?9/);

@@ -2,7 +2,7 @@
 // inspected and tried.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { until } from './workbench.mjs';
+import { selectText, until } from './workbench.mjs';
 
 export async function checkJourney(bench, t) {
   const { page, workspace } = bench;
@@ -41,7 +41,7 @@ export async function checkJourney(bench, t) {
       await page.keyboard.press('Enter');
     }
     await field.focus();
-    await page.keyboard.press('Control+A');
+    await selectText(page);
     await page.keyboard.type(text);
     await page.keyboard.press('Tab');
   };

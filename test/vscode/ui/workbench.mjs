@@ -27,6 +27,15 @@ export async function until(what, get, timeout = patienceMs) {
 }
 
 /**
+ * Selects the text of the field with the focus. Ctrl+A goes to the window and comes back into a panel later, on a busy machine
+ * after the next keys, which it would select too.
+ */
+export async function selectText(page) {
+  await page.keyboard.press('End');
+  await page.keyboard.press('Shift+Home');
+}
+
+/**
  * Opens a workspace, or an empty window. `scratch` holds what the server keeps; `shots` is the folder for pictures. With
  * `extensions`, a folder of installed ones, those are tried; otherwise the project as it stands.
  */
