@@ -21,10 +21,13 @@ const columns: readonly (readonly { group: SettingGroup; title: string }[])[] = 
   ],
 ];
 
+/** A setting's row and the description that it was made from. */
+type Row = Control & { described: string };
+
 export class Sheet {
   readonly main = el('div', { class: 'lw-sheet' });
   readonly advanced = el('details', {});
-  readonly #rows = new Map<string, Control>();
+  readonly #rows = new Map<string, Row>();
   readonly #summary = el('span', { class: 'muted small' });
   readonly #advancedSheet = el('div', { class: 'lw-sheet' });
   #drawn = '';
@@ -88,7 +91,10 @@ export class Sheet {
   }
 
   #build(fields: readonly FormField[]): void {
-    const focused = (document.activeElement as HTMLElement | null)?.id;
+    const focused = document.activeElement as HTMLElement | null;
+    const typing = focused?.shadowRoot?.querySelector('input');
+    const selected = typing == null ? undefined : ([typing.selectionStart, typing.selectionEnd] as const);
+    const before = new Map(this.#rows);
     this.#rows.clear();
     const groups = (advanced: boolean): HTMLElement[] =>
       columns.map((titles) =>
@@ -105,22 +111,33 @@ export class Sheet {
                   'section',
                   { class: 'cf-group' },
                   el('h3', {}, title),
-                  own.map(({ field }) => this.#row(field.key, field)),
+                  own.map(({ field }) => this.#row(field.key, field, before.get(field.key))),
                 );
           }),
         ),
       );
     fill(this.main, groups(false));
     fill(this.#advancedSheet, groups(true));
-    if (focused?.startsWith('f-')) document.getElementById(focused)?.focus();
+    if (focused?.id.startsWith('f-') !== true) return;
+    document.getElementById(focused.id)?.focus();
+    // A field that gets the focus selects its text, and the next key would replace what was typed before.
+    if (selected !== undefined && focused.isConnected) typing!.setSelectionRange(...selected);
   }
 
-  #row(key: string, field: FormField['field']): HTMLElement {
-    const row = settingRow(
-      field,
-      (value) => this.edit([{ key, value }]),
-      (value) => this.preview([{ key, value }]),
-    );
+  /** A row that was there stays the same one, with what is being typed in it. */
+  #row(key: string, field: FormField['field'], before: Row | undefined): HTMLElement {
+    const described = JSON.stringify(field);
+    const row =
+      before?.described === described
+        ? before
+        : {
+            described,
+            ...settingRow(
+              field,
+              (value) => this.edit([{ key, value }]),
+              (value) => this.preview([{ key, value }]),
+            ),
+          };
     this.#rows.set(key, row);
     return row.element;
   }

@@ -116,6 +116,8 @@ function textControl(
   const numeric = field.type === 'integer' || field.type === 'number';
   let timer: ReturnType<typeof setTimeout> | undefined;
   let shownText = '';
+  /** Whether the recipe does not hold yet what was sent: what it says meanwhile is older. */
+  let sent = false;
   const send = (): void => {
     clearTimeout(timer);
     timer = undefined;
@@ -127,6 +129,7 @@ function textControl(
     complain('error' in read ? read.error : null);
     if ('error' in read) return;
     shownText = input.value;
+    sent = true;
     change(read.value);
   };
   const input = el<ValueElement>(
@@ -160,9 +163,12 @@ function textControl(
         const read = readText(field, input.value);
         if (!('error' in read) && showValue(read.value) === text) {
           shownText = input.value;
+          sent = false;
           return;
         }
+        if (sent) return;
       }
+      sent = false;
       shownText = text;
       if (input.value !== text) input.value = text;
     },
