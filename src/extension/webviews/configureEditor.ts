@@ -1,7 +1,7 @@
 // The form as an editor of a recipe's text: every change of the text is read and shown, every change in the form is an edit
 // of the text, so that undo, the dirty mark and the diff are the editor's own.
 import { stat } from 'node:fs/promises';
-import { basename, dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative, sep } from 'node:path';
 import * as vscode from 'vscode';
 import type { Checkpoint } from '../../engine/checkpoint/folder';
 import type { Model } from '../../engine/models/architecture';
@@ -74,7 +74,13 @@ class ConfigureEditor implements vscode.Disposable {
       services.context.extensionPath,
       {
         forecast: (forecast) => this.#channel.push('forecast', forecast),
-        dataset: (facts) => this.#channel.push('dataset', facts),
+        dataset: (facts) =>
+          this.#channel.push(
+            'dataset',
+            facts !== null && 'error' in facts
+              ? { ...facts, error: briefly(facts.error, this.#folder) }
+              : facts,
+          ),
       },
       services.devices,
       services.log,
@@ -150,8 +156,15 @@ class ConfigureEditor implements vscode.Disposable {
           ? undefined
           : await this.#look(model).catch((cause: unknown) => {
               const { message, remedy } = reportOf(cause);
-              modelProblem = message;
-              problems.push({ severity: 'error', key: 'model', line: null, message, remedy, fixes: [] });
+              modelProblem = briefly(message, this.#folder);
+              problems.push({
+                severity: 'error',
+                key: 'model',
+                line: null,
+                message: modelProblem,
+                remedy,
+                fixes: [],
+              });
               return undefined;
             });
       if (number !== this.#reading) return;
@@ -342,6 +355,17 @@ async function hasChatTemplate(folder: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** Lines of a message that a form has room for. */
+const mostLines = 5;
+
+/** A message with its first places only, and paths as they are written beside the recipe. */
+function briefly(message: string, folder: string): string {
+  const lines = message.replaceAll(`${folder}${sep}`, '').split('\n');
+  return lines.length <= mostLines
+    ? lines.join('\n')
+    : [...lines.slice(0, mostLines), vscode.l10n.t('  … and {0} more', lines.length - mostLines)].join('\n');
 }
 
 /** "`down_prj` matches no module. Did you mean `down_proj`?" with its button. */
