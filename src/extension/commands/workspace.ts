@@ -1,7 +1,7 @@
 // Commands about the workspace and this machine.
 
 import { existsSync } from 'node:fs';
-import { cp, mkdtemp, rename, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
 import * as vscode from 'vscode';
@@ -44,6 +44,7 @@ export const workspaceCommands: Readonly<Record<string, Command>> = {
     if (!existsSync(folder)) {
       const source = join(services.context.extensionUri.fsPath, 'samples');
       // A copy that ends half-way is not taken for the sample.
+      await mkdir(parent, { recursive: true });
       const aside = await mkdtemp(`${folder}.`);
       try {
         await cp(source, aside, { recursive: true, filter: (path) => isSample(source, path) });
