@@ -26,6 +26,7 @@ export interface ForecastListener {
 /** Larger files are tokenized only when training begins. */
 export const mostDataBytes = 64 * 2 ** 20;
 const dataQuietMs = 400;
+const deepQuietMs = 150;
 
 export class Forecaster implements vscode.Disposable {
   readonly #newest = new Int32Array(new SharedArrayBuffer(8));
@@ -43,6 +44,7 @@ export class Forecaster implements vscode.Disposable {
   #dataKey = '';
   #data: DataAnswer | undefined;
   #dataTimer: NodeJS.Timeout | undefined;
+  #deepTimer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly extensionPath: string,
@@ -63,8 +65,9 @@ export class Forecaster implements vscode.Disposable {
     const key = forecastKey(recipe);
     if (key === this.#exactKey && this.#last !== undefined) this.#retell(recipe, this.#last, before);
     else if (key !== this.#askedKey) {
+      let quick: Forecast | null;
       try {
-        const quick = quickForecast(
+        quick = quickForecast(
           model,
           recipe,
           this.#known?.recipe.model === recipe.model ? this.#known : null,
@@ -76,7 +79,10 @@ export class Forecaster implements vscode.Disposable {
         return;
       }
       this.#forget();
-      this.#ask({ kind: 'deep', id: this.#next(0), recipe });
+      const question: Question = { kind: 'deep', id: this.#next(0), recipe };
+      // The quick figure reaches the screen first: a thread that plans would take the core that draws it.
+      clearTimeout(this.#deepTimer);
+      this.#deepTimer = setTimeout(() => this.#ask(question), quick === null ? 0 : deepQuietMs);
       this.#askedKey = key;
     }
     void this.#updateData(recipe);
@@ -86,6 +92,7 @@ export class Forecaster implements vscode.Disposable {
   pause(): void {
     this.#next(0);
     this.#next(1);
+    clearTimeout(this.#deepTimer);
     clearTimeout(this.#dataTimer);
     this.#dataKey = '';
     this.#forget();
@@ -97,6 +104,7 @@ export class Forecaster implements vscode.Disposable {
   }
 
   dispose(): void {
+    clearTimeout(this.#deepTimer);
     clearTimeout(this.#dataTimer);
     for (const worker of Object.values(this.#workers)) void worker.terminate();
   }
