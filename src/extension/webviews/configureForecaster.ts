@@ -67,11 +67,7 @@ export class Forecaster implements vscode.Disposable {
     else if (key !== this.#askedKey) {
       let quick: Forecast | null;
       try {
-        quick = quickForecast(
-          model,
-          recipe,
-          this.#known?.recipe.model === recipe.model ? this.#known : null,
-        );
+        quick = quickForecast(model, recipe, this.#known?.recipe.model === recipe.model ? this.#known : null);
         if (quick !== null) this.#tell(quick, false, null);
       } catch (cause) {
         this.#forget();
