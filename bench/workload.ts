@@ -3,47 +3,24 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type AdapterPlan, planAdapter } from '../src/engine/adapters/plan';
-import type { AdapterSettings } from '../src/engine/adapters/settings';
+import { type AdapterSettings, bareSettings } from '../src/engine/adapters/settings';
 import { writeSafetensors } from '../src/engine/checkpoint/safetensors';
 import type { Batch } from '../src/engine/data';
 import { elements } from '../src/engine/dtype';
 import { type Model, modelTensors } from '../src/engine/models/architecture';
 import { modelFromConfig } from '../src/engine/models/registry';
 import { Random } from '../src/engine/random';
-import type { TrainerSettings } from '../src/engine/train/trainer';
+import { plainTrainer, type TrainerSettings } from '../src/engine/train/trainer';
 
 export const adapterSettings: AdapterSettings = {
-  adapter: 'lora',
-  init_lora_weights: true,
+  ...bareSettings('lora'),
   r: 8,
   lora_alpha: 16,
-  lora_dropout: 0,
-  use_rslora: false,
-  bias: 'none',
   target_modules: 'all-linear',
-  exclude_modules: null,
-  rank_pattern: {},
-  alpha_pattern: {},
-  layers_to_transform: null,
-  layers_pattern: null,
-  modules_to_save: [],
-  settings: {},
 };
 
 export function trainerSettings(checkpointing: TrainerSettings['gradient_checkpointing']): TrainerSettings {
-  return {
-    optim: 'adamw',
-    weight_decay: 0,
-    adam_beta1: 0.9,
-    adam_beta2: 0.999,
-    adam_epsilon: 1e-8,
-    max_grad_norm: 1,
-    settings: {},
-    seed: 1,
-    packing: false,
-    gradient_accumulation_steps: 1,
-    gradient_checkpointing: checkpointing,
-  };
+  return { ...plainTrainer, gradient_checkpointing: checkpointing };
 }
 
 export function benchModel(config: Record<string, unknown>): { model: Model; plan: AdapterPlan } {

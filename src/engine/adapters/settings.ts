@@ -28,8 +28,8 @@ export type AdapterSettings = Pick<
   | 'settings'
 >;
 
-/** Of a plan whose method is no user's: it has no settings, and a plan carries some all the same. */
-export function noSettings(adapter: string): AdapterSettings {
+/** With nothing switched on and no rank: where no recipe speaks, a caller adds what it needs. */
+export function bareSettings(adapter: string): AdapterSettings {
   return {
     adapter,
     init_lora_weights: true,

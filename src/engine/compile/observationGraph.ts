@@ -1,7 +1,7 @@
 // Compiles a forward pass of the base model whose results are what goes into some of its modules: for initialisations that
 // look at the data. Modules that are given the same value share one result.
 import type { AdapterPlan } from '../adapters/plan';
-import { noSettings } from '../adapters/settings';
+import { bareSettings } from '../adapters/settings';
 import type { Site, Variant } from '../adapters/variant';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
@@ -26,7 +26,7 @@ export function observationGraph(o: ObservationGraphOptions): ObservationProgram
   const seen = new Map<Value, string[]>();
   const plan: AdapterPlan = {
     variant: observer((site, x) => seen.set(x, [...(seen.get(x) ?? []), site.path])),
-    settings: noSettings('observer'),
+    settings: bareSettings('observer'),
     sites: new Map(o.sites.map((site) => [site.path, site])),
     tensors: [],
     replaced: new Map(),

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { planAdapter } from '../adapters/plan';
-import type { AdapterSettings } from '../adapters/settings';
+import { type AdapterSettings, bareSettings } from '../adapters/settings';
 import { openCheckpoint } from '../checkpoint/folder';
 import { writeSafetensors } from '../checkpoint/safetensors';
 import { elements } from '../dtype';
@@ -12,7 +12,7 @@ import { modelTensors } from '../models/architecture';
 import { modelFromConfig } from '../models/registry';
 import { Random } from '../random';
 import type { Runtime } from '../session';
-import { Trainer } from '../train/trainer';
+import { plainTrainer, Trainer } from '../train/trainer';
 import { BaseWeights } from './baseWeights';
 
 const config = {
@@ -30,21 +30,11 @@ const config = {
 };
 
 const adapter: AdapterSettings = {
-  adapter: 'lora',
-  init_lora_weights: true,
+  ...bareSettings('lora'),
   r: 4,
   lora_alpha: 8,
   lora_dropout: 0.1,
-  use_rslora: false,
-  bias: 'none',
   target_modules: 'all-linear',
-  exclude_modules: null,
-  rank_pattern: {},
-  alpha_pattern: {},
-  layers_to_transform: null,
-  layers_pattern: null,
-  modules_to_save: [],
-  settings: {},
 };
 
 const [rows, length] = [2, 32];
@@ -79,19 +69,7 @@ export async function trialStep(runtime: Runtime): Promise<TrialStep> {
       weights,
       plan: planAdapter(model, adapter),
       largestBatchTokens: rows * length,
-      settings: {
-        optim: 'adamw',
-        weight_decay: 0,
-        adam_beta1: 0.9,
-        adam_beta2: 0.999,
-        adam_epsilon: 1e-8,
-        max_grad_norm: 1,
-        settings: {},
-        seed: 1,
-        packing: false,
-        gradient_accumulation_steps: 1,
-        gradient_checkpointing: 'selective',
-      },
+      settings: plainTrainer,
     });
     try {
       const step = async (number: number): Promise<number> => {

@@ -2,7 +2,7 @@
 // whole tensors that stand in for base parameters. What comes in are adapters; it knows no runtime.
 import type { LoadedAdapter } from '../adapters/loaded';
 import { type AdapterPlan, tensorsOfSite } from '../adapters/plan';
-import { noSettings } from '../adapters/settings';
+import { bareSettings } from '../adapters/settings';
 import { hasLoraForm, type LoraForm, type Site, type Variant } from '../adapters/variant';
 import { AdapterError, invariant, raiseProblems } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
@@ -269,7 +269,7 @@ export function slotPlan(layout: SlotLayout): {
 } {
   const plan: AdapterPlan = {
     variant: slotVariant(layout),
-    settings: noSettings('slots'),
+    settings: bareSettings('slots'),
     sites: new Map([...layout.sites].map(([path, { site }]) => [path, site])),
     tensors: [],
     replaced: new Map([...layout.replaced.keys()].map((name) => [name, replacedInput(name)])),

@@ -11,7 +11,6 @@ import { catalogue } from '../catalogue';
 import { baseTensors } from '../checkpoint/baseTensors';
 import { type Batch, planBatches } from '../data';
 import { reportOf, SessionError, type UserError } from '../errors';
-
 import { baseQuantization } from '../execution/baseQuantization';
 import { BaseWeights } from '../execution/baseWeights';
 import { chooseDevice, openDevice } from '../execution/device';

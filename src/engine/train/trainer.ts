@@ -26,6 +26,21 @@ import { Updater } from './updater';
 export type TrainerSettings = OptimizerSettings &
   Pick<Recipe, 'seed' | 'packing' | 'gradient_accumulation_steps' | 'gradient_checkpointing'>;
 
+/** Where no recipe speaks: AdamW with clipping and without decay, one micro-batch a step. */
+export const plainTrainer: TrainerSettings = {
+  optim: 'adamw',
+  weight_decay: 0,
+  adam_beta1: 0.9,
+  adam_beta2: 0.999,
+  adam_epsilon: 1e-8,
+  max_grad_norm: 1,
+  settings: {},
+  seed: 1,
+  packing: false,
+  gradient_accumulation_steps: 1,
+  gradient_checkpointing: 'selective',
+};
+
 export interface TrainerOptions {
   runtime: Runtime;
   model: Model;

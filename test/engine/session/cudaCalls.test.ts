@@ -12,6 +12,7 @@ import { modelFromConfig } from '../../../src/engine/models/registry';
 import { openRuntime } from '../../../src/engine/session';
 import { Trainer } from '../../../src/engine/train/trainer';
 import { adapterSettings, randomBatch } from '../../contracts/randomAdapter';
+import { plainTrainer } from '../../contracts/trainerSettings';
 import { fakeCuda, possible } from './fakeCuda';
 
 const steps = 70;
@@ -49,19 +50,7 @@ for (const graphs of [false, true]) {
       // A graph has dropout's windows inside.
       plan: planAdapter(model, adapterSettings(model, { lora_dropout: graphs ? 0 : 0.1 })),
       largestBatchTokens: 12,
-      settings: {
-        optim: 'adamw',
-        weight_decay: 0.1,
-        adam_beta1: 0.9,
-        adam_beta2: 0.999,
-        adam_epsilon: 1e-8,
-        max_grad_norm: 1,
-        settings: {},
-        seed: 3,
-        packing: false,
-        gradient_accumulation_steps: 2,
-        gradient_checkpointing: 'selective',
-      },
+      settings: { ...plainTrainer, weight_decay: 0.1, gradient_accumulation_steps: 2 },
     });
     for (let step = 1; step <= steps; step++) {
       mark(String(step));
