@@ -52,7 +52,8 @@ export function drawStats(place: HTMLElement, run: RunView, own: RunHistory): vo
 
 function evaluationStat(run: RunView, own: RunHistory): HTMLElement {
   const evaluation = own.evals.at(-1);
-  if (evaluation === undefined) return stat(t('Eval loss'), '–', t('not yet'));
+  if (evaluation === undefined)
+    return stat(t('Eval loss'), '–', isLive(run.state) ? t('not yet') : t('none was made'));
   const parts = [t('step {0}', integer(evaluation.step))];
   if (evaluation.best) parts.push(t('best so far'));
   else if (run.bestEvalLoss !== null) parts.push(t('best {0}', lossText(run.bestEvalLoss)));
