@@ -1,11 +1,12 @@
 // CUDA's runtime library without a device, for ONNX Runtime's CUDA provider: memory is the host's, kernels do nothing, a stream is
-// a queue that runs when somebody waits for it. Every call that matters is a line of the file that FAKE_CUDA_TRACE names.
+// a queue that runs when somebody waits for it. Every call that matters is a line of the file that EMULATED_CUDA_TRACE names.
 // What is not here returns 0 (fakeCuda.ts). Struct offsets are those of CUDA 13.
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "stream.h"
 
 typedef struct { unsigned x, y, z; } dim3;
 enum { unsupportedInCapture = 900, notFound = 1 };
@@ -13,7 +14,7 @@ enum { unsupportedInCapture = 900, notFound = 1 };
 static FILE *out;
 static long kernels;
 static void say(const char *format, ...) {
-  if (!out) out = fopen(getenv("FAKE_CUDA_TRACE"), "a");
+  if (!out) out = fopen(getenv("EMULATED_CUDA_TRACE"), "a");
   if (kernels) fprintf(out, "kernels %ld\n", kernels);
   kernels = 0;
   va_list arguments;
@@ -68,6 +69,8 @@ typedef struct Work {
   void *staged;
   int value;
   void (*call)(void *);
+  /** Of a graph, which keeps `staged` for its next launch. */
+  int kept;
   struct Work *next;
 } Work;
 typedef struct { Work *head, *tail; } Queue;
@@ -86,15 +89,18 @@ static void put(void *s, Work w) {
   Stream *stream = streamOf(s);
   append(stream->capturing ? &stream->recording : &stream->queue, w);
 }
+void emulateLater(void *stream, void (*work)(void *), const void *data, size_t bytes) {
+  put(stream, (Work){.call = work, .staged = memcpy(malloc(bytes), data, bytes)});
+}
 static void drain(Stream *s) {
   while (s->queue.head) {
     Work *w = s->queue.head;
     s->queue.head = w->next;
     if (!w->next) s->queue.tail = 0;
-    if (w->call) w->call(w->to);
+    if (w->call) w->call(w->staged ? w->staged : w->to);
     else if (w->from) memcpy(w->to, w->staged ? w->staged : w->from, w->bytes);
     else memset(w->to, w->value, w->bytes);
-    free(w->staged);
+    if (!w->kept) free(w->staged);
     free(w);
   }
 }
@@ -208,7 +214,7 @@ int cudaStreamEndCapture(void *s, void **graph) {
 int cudaGraphInstantiate(void **executable, void *graph, unsigned long long flags) { return *executable = graph, 0; }
 int cudaGraphLaunch(void *executable, void *s) {
   say("cudaGraphLaunch");
-  for (Work *w = ((Queue *)executable)->head; w; w = w->next) append(&streamOf(s)->queue, *w);
+  for (Work *w = ((Queue *)executable)->head; w; w = w->next) w->kept = 1, append(&streamOf(s)->queue, *w);
   return 0;
 }
 

@@ -1,16 +1,18 @@
 // Builds stand-ins for CUDA's libraries and puts them beside ONNX Runtime's real CUDA provider, so that the provider runs on a
 // machine without a GPU: everything but the kernels' numbers is real.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { runtimePackage } from '../../../src/engine/cuda/runtimePackage';
-import { installationFolder, manifestName, providerNames } from '../../../src/engine/cuda/storage';
+import { runtimePackage } from '../../src/engine/cuda/runtimePackage';
+import { installationFolder, manifestName, providerNames } from '../../src/engine/cuda/storage';
+
+const native = join('test', 'emulatedCuda', 'native');
 
 /** Folder of the provider's two libraries, of the runtime's version; tests that need them skip without it. */
-export const providerFolder = process.env.FAKE_CUDA_PROVIDER;
+export const providerFolder = process.env.EMULATED_CUDA_PROVIDER;
 
 /** Lays everything out in `folder` and sets the environment for the next runtime. Returns the path of the trace of CUDA's calls. */
-export function fakeCuda(folder: string): string {
+export function standIns(folder: string): string {
   const names = providerNames('linux').bridge;
   const from = (name: string): string => join(resolve(providerFolder!), name);
   const own = installationFolder(folder, runtimePackage().version);
@@ -30,11 +32,11 @@ export function fakeCuda(folder: string): string {
   build(own, from(names[0]!));
   process.env.LORA_WORKBENCH_CUDA_FOLDER = folder;
   process.env.LORA_WORKBENCH_CUDA_LIBRARIES = own;
-  process.env.FAKE_CUDA_TRACE = join(folder, 'trace');
-  return process.env.FAKE_CUDA_TRACE;
+  process.env.EMULATED_CUDA_TRACE = join(folder, 'trace');
+  return process.env.EMULATED_CUDA_TRACE;
 }
 
-/** A library for each that the provider needs, with every function that it takes from there. */
+/** A library for each that the provider needs, with every function that it takes from there: native/NAME.c, and 0 for the rest. */
 function build(folder: string, provider: string): void {
   const lines = run('nm', ['-D', '--undefined-only', provider]).split('\n');
   const taken = new Map<string, string[]>([
@@ -45,25 +47,27 @@ function build(folder: string, provider: string): void {
     const [, name, library] = /\bU (\w+)@(lib(?:cu|nv)[\w.]+)/.exec(line) ?? [];
     if (name && library) taken.set(library, [...(taken.get(library) ?? []), name]);
   }
-  for (const [library, functions] of taken) {
-    const source = join(folder, `${library}.c`);
-    const written = join('test', 'engine', 'session', 'fakeCuda', 'cudart.c');
-    const cudart = library.startsWith('libcudart');
-    if (cudart) copyFileSync(written, source);
-    else writeFileSync(source, '');
-    const known = cudart ? run('grep', ['-oE', '[A-Za-z0-9_]+\\(', source]).split('(\n') : [];
-    // cublasLt finds no algorithm by itself.
-    const bodies = functions
-      .filter((name) => !known.includes(name))
-      .map((name) => `long ${name}(void) { return 0; }`);
-    writeFileSync(source, `\n${bodies.join('\n')}\n`, { flag: 'a' });
+  // The others put their work into cudart's streams.
+  const libraries = [...taken.keys()].sort((a, b) => Number(isCudart(b)) - Number(isCudart(a)));
+  const cudart = libraries[0]!;
+  for (const library of libraries) {
+    const written = join(native, `${library.slice('lib'.length, library.indexOf('.so'))}.c`);
+    const sources = existsSync(written) ? [written] : [];
+    const known = sources.flatMap((source) => readFileSync(source, 'utf8').match(/\b\w+(?=\()/g) ?? []);
+    const missing = taken.get(library)!.filter((name) => !known.includes(name));
+    const rest = join(folder, `${library}.c`);
+    writeFileSync(rest, missing.map((name) => `long ${name}(void) { return 0; }\n`).join(''));
     const map = join(folder, `${library}.map`);
-    writeFileSync(map, `${library} { global: cu*; __cu*; local: *; };\n`);
+    writeFileSync(map, `${library} { global: cu*; __cu*; emulate*; local: *; };\n`);
     const versioned = library === 'libcuda.so.1' ? [] : [`-Wl,--version-script=${map}`];
+    const shared = isCudart(library) ? [] : [`-L${folder}`, `-l:${cudart}`];
     const names = ['-o', join(folder, library), `-Wl,-soname,${library}`];
-    run('cc', ['-shared', '-fPIC', '-O1', '-w', source, ...names, ...versioned]);
+    const flags = ['-shared', '-fPIC', '-O3', '-march=native', '-w', `-I${native}`];
+    run('cc', [...flags, ...sources, rest, ...names, ...versioned, ...shared]);
   }
 }
+
+const isCudart = (library: string): boolean => library.startsWith('libcudart');
 
 function run(command: string, args: string[]): string {
   const done = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28 });

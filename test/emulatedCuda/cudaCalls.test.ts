@@ -1,19 +1,19 @@
 // Which calls ONNX Runtime's own CUDA provider makes for a training step: real but for the kernels, which do nothing. Runs where
-// FAKE_CUDA_PROVIDER names a folder with the provider's libraries, and a C compiler is there.
+// EMULATED_CUDA_PROVIDER names a folder with the provider's libraries, and a C compiler is there.
 import assert from 'node:assert/strict';
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { planAdapter } from '../../../src/engine/adapters/plan';
-import { openCheckpoint } from '../../../src/engine/checkpoint/folder';
-import { BaseWeights } from '../../../src/engine/execution/baseWeights';
-import { modelFromConfig } from '../../../src/engine/models/registry';
-import { openRuntime } from '../../../src/engine/session';
-import { Trainer } from '../../../src/engine/train/trainer';
-import { adapterSettings, randomBatch } from '../../contracts/randomAdapter';
-import { plainTrainer } from '../../contracts/trainerSettings';
-import { fakeCuda, possible } from './fakeCuda';
+import { planAdapter } from '../../src/engine/adapters/plan';
+import { openCheckpoint } from '../../src/engine/checkpoint/folder';
+import { BaseWeights } from '../../src/engine/execution/baseWeights';
+import { modelFromConfig } from '../../src/engine/models/registry';
+import { openRuntime } from '../../src/engine/session';
+import { Trainer } from '../../src/engine/train/trainer';
+import { adapterSettings, randomBatch } from '../contracts/randomAdapter';
+import { plainTrainer } from '../contracts/trainerSettings';
+import { possible, standIns } from './standIns';
 
 const steps = 70;
 
@@ -21,7 +21,7 @@ const steps = 70;
 let trace = '';
 const folder = mkdtempSync(join(tmpdir(), 'workbench-cuda-'));
 before(() => {
-  if (possible) trace = fakeCuda(folder);
+  if (possible) trace = standIns(folder);
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
