@@ -1,157 +1,41 @@
-// No operator of a CUDA run falls back to the CPU: every graph of every family, method, optimizer and precision against the
-// table of CUDA kernels. What fails names operator, schema, types and node.
+// No operator of a CUDA run falls back to the CPU or needs cuDNN: every graph of every family, method, optimizer and precision
+// against the table of CUDA kernels. What fails names operator, schema, types or axes, and node.
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { planAdapter } from '../../src/engine/adapters/plan';
 import { variants } from '../../src/engine/adapters/registry';
-import type { Variant } from '../../src/engine/adapters/variant';
-import { openCheckpoint } from '../../src/engine/checkpoint/folder';
-import { evaluationGraph } from '../../src/engine/compile/evaluationGraph';
-import { generationGraph } from '../../src/engine/compile/generationGraph';
-import { dropoutPoolFor, gradientGraph } from '../../src/engine/compile/gradientGraph';
-import { observationGraph } from '../../src/engine/compile/observationGraph';
-import { slabViews } from '../../src/engine/compile/slabs';
-import { unscaleGraph } from '../../src/engine/compile/unscaleGraph';
-import { updateGraph } from '../../src/engine/compile/updateGraph';
-import { packedForms } from '../../src/engine/execution/baseWeights';
 import { GraphBuilder } from '../../src/engine/graph/builder';
 import { cudaGaps, describeGap } from '../../src/engine/graph/cudaKernels';
 import type { Graph } from '../../src/engine/graph/graph';
 import { finish } from '../../src/engine/graph/passes/finish';
-import { type FloatType, precisionFor } from '../../src/engine/graph/precision';
-import type { Model } from '../../src/engine/models/architecture';
-import { modelFromConfig } from '../../src/engine/models/registry';
-import type { OptimizerSettings } from '../../src/engine/optim/optimizer';
-import { optimizers, slabsFor } from '../../src/engine/optim/registry';
-import { adapterSettings } from './randomAdapter';
-
-const families = ['llama-gqa-tied', 'mistral-sliding', 'qwen2', 'qwen3', 'gpt2', 'llama-head-dim'];
-const types: readonly FloatType[] = ['float32', 'bfloat16', 'float16'];
-const [rows, length] = [2, 8];
-
-const settings = (optim: string, own: Record<string, unknown> = {}): OptimizerSettings =>
-  ({
-    optim,
-    weight_decay: 0.01,
-    adam_beta1: 0.9,
-    adam_beta2: 0.999,
-    adam_epsilon: 1e-8,
-    max_grad_norm: 1,
-    settings: own,
-  }) as OptimizerSettings;
-
-async function modelOf(family: string): Promise<Model> {
-  return modelFromConfig((await openCheckpoint(join('test', 'goldens', 'models', family))).config);
-}
-
-function planOf(model: Model, variant: Variant, lora_dropout = 0.1) {
-  const own = Object.fromEntries(variant.entry.fields.map((field) => [field.key, field.default ?? null]));
-  const given = variant.id === 'none' ? { lora_dropout: 0 } : { lora_dropout };
-  return planAdapter(model, adapterSettings(model, { adapter: variant.id, settings: own, ...given }));
-}
+import { lower } from '../../src/engine/graph/passes/lower';
+import { precisionFor } from '../../src/engine/graph/precision';
+import { optimizers } from '../../src/engine/optim/registry';
+import { baseGraphs, families, methodGraphs, updateGraphs } from './cudaGraphs';
 
 function assertPlaced(graph: Graph): void {
   assert.deepEqual(cudaGaps(graph).map(describeGap), [], graph.name);
 }
 
+async function assertAllPlaced(graphs: AsyncIterable<Graph>): Promise<void> {
+  let count = 0;
+  for await (const graph of graphs) {
+    assertPlaced(graph);
+    count++;
+  }
+  assert.ok(count > 0);
+}
+
 for (const family of families) {
   for (const variant of variants) {
-    test(`${family}, ${variant.id}: gradients, evaluation and generation`, async () => {
-      const model = await modelOf(family);
-      const plan = planOf(model, variant);
-      const slabs = slabsFor(plan.tensors, settings('adamw'));
-      for (const type of types) {
-        const precision = precisionFor(type, 'cuda');
-        const shape = { model, plan, slabs, rows, length, precision };
-        for (const checkpointing of ['none', 'selective'] as const) {
-          const packing = checkpointing === 'none';
-          assertPlaced(
-            gradientGraph({
-              ...shape,
-              packing,
-              accumulate: packing,
-              checkpointing,
-              dropoutPool: dropoutPoolFor(plan, rows * length),
-            }).graph,
-          );
-        }
-        assertPlaced(evaluationGraph({ ...shape, packing: true, result: 'loss' }).graph);
-        for (const positions of [length, 1]) {
-          const adapters = { plan, trained: (b: GraphBuilder) => slabViews(b, slabs) };
-          const { graph, cache } = generationGraph({
-            model,
-            rows,
-            length: positions,
-            capacity: 16,
-            precision,
-            adapters,
-          });
-          assertPlaced(graph);
-          const inputs = new Map(graph.inputs.map(({ name, dtype }) => [name, dtype]));
-          for (const { past } of cache) assert.equal(inputs.get(past), precision.cache);
-        }
-      }
-    });
+    test(`${family}, ${variant.id}: gradients, evaluation and generation`, () =>
+      assertAllPlaced(methodGraphs(family, variant)));
   }
-
-  test(`${family}: the base by itself, its inputs, and weights in four bits`, async () => {
-    const model = await modelOf(family);
-    const plan = planOf(model, variants.find(({ id }) => id === 'lora')!);
-    const slabs = slabsFor(plan.tensors, settings('adamw'));
-    for (const type of types) {
-      const precision = precisionFor(type, 'cuda');
-      assertPlaced(
-        evaluationGraph({ model, slabs: [], rows, length, packing: false, result: 'logits', precision })
-          .graph,
-      );
-      const sites = [...plan.sites.values()];
-      assertPlaced(observationGraph({ model, sites, rows, length, packing: false, precision }).graph);
-      for (const doubleQuant of [false, true]) {
-        const format = { quantType: 'nf4', blockSize: 64, doubleQuant } as const;
-        const packed = packedForms(model, new Map(), { format });
-        assertPlaced(
-          gradientGraph({
-            model,
-            plan,
-            slabs,
-            rows,
-            length,
-            packing: false,
-            accumulate: true,
-            checkpointing: 'selective',
-            dropoutPool: 0,
-            precision,
-            packed,
-          }).graph,
-        );
-      }
-    }
-  });
+  test(`${family}: the base by itself, its inputs, and weights in four bits`, () =>
+    assertAllPlaced(baseGraphs(family)));
 }
 
-for (const optimizer of optimizers) {
-  test(`${optimizer.id}: the update`, async () => {
-    const model = await modelOf('llama-gqa-tied');
-    let fitting = 0;
-    for (const variant of variants) {
-      const plan = planOf(model, variant, 0);
-      const own = Object.fromEntries(optimizer.entry.fields.map(({ key, default: d }) => [key, d ?? null]));
-      const chosen = settings(optimizer.id, { ...own, galore_rank: 2 });
-      let slabs: ReturnType<typeof slabsFor>;
-      try {
-        slabs = slabsFor(plan.tensors, chosen);
-      } catch {
-        // GaLore takes matrices alone.
-        continue;
-      }
-      fitting++;
-      assertPlaced(updateGraph(slabs, optimizer, chosen, plan));
-      assertPlaced(unscaleGraph(slabs));
-    }
-    assert.ok(fitting > 0);
-  });
-}
+for (const optimizer of optimizers)
+  test(`${optimizer.id}: the update`, () => assertAllPlaced(updateGraphs(optimizer)));
 
 test('a node without a kernel is named', () => {
   const b = new GraphBuilder('sample');
@@ -160,6 +44,34 @@ test('a node without a kernel is named', () => {
   assert.deepEqual(cudaGaps(graph).map(describeGap), [
     'Log in layer.0: no kernel for opset 18 (schema 13), input 0 is bfloat16, output 0 is bfloat16',
   ]);
+});
+
+test('a reduction that cuDNN would do is named by its axes', () => {
+  const reduced = (op: 'ReduceSum' | 'ReduceMean' | 'ReduceSumSquare', shape: number[], axes: number[]) => {
+    const b = new GraphBuilder('sample');
+    const y = b.op(op, [b.input('x', 'float32', shape)], { axes, keepdims: 0 });
+    return cudaGaps(b.finish([{ name: 'y', value: y }])).map(describeGap);
+  };
+  assert.deepEqual(reduced('ReduceMean', [2, 3, 4], [1]), [
+    'ReduceMean in sample: its kernel needs cuDNN for float32[2, 3, 4] over axes 1',
+  ]);
+  assert.equal(reduced('ReduceSumSquare', [2, 3, 1, 4], [0, 3]).length, 1);
+  for (const axes of [[0], [1], [-1], [0, 1]]) assert.deepEqual(reduced('ReduceMean', [4, 8], axes), []);
+  assert.deepEqual(reduced('ReduceSumSquare', [2, 1, 3, 4], [0, 1, 2]), []);
+  assert.deepEqual(reduced('ReduceSum', [2, 3, 4], [1]), []);
+  // As it is built, before it is lowered for CUDA.
+  const b = new GraphBuilder('sample');
+  const y = b.op('ReduceMax', [b.input('x', 'float32', [2, 3, 1000])], { axes: [1, 2], keepdims: 0 });
+  const graph = b.finish([{ name: 'y', value: y }]);
+  assert.match(describeGap(cudaGaps(graph)[0]!), /^ReduceMax .* cuDNN .* axes 1, 2$/);
+  assert.deepEqual(cudaGaps(lower(graph, 'cuda')), []);
+  assert.deepEqual(
+    lower(graph, 'cuda').nodes.flatMap(({ op, inputs }) => (op === 'TopK' ? [inputs[0]!.shape] : [])),
+    [
+      [24, 250],
+      [2, 12],
+    ],
+  );
 });
 
 test('an operator without a bfloat16 kernel computes in fp32 between casts', () => {

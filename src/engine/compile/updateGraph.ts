@@ -6,6 +6,7 @@ import { invariant } from '../errors';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
 import { lower } from '../graph/passes/lower';
+import type { Precision } from '../graph/precision';
 import { verify, verifyInPlace } from '../graph/verify';
 import type { Optimizer, OptimizerSettings } from '../optim/optimizer';
 import { deviceShape, type Slab } from './slabs';
@@ -20,6 +21,7 @@ export function updateGraph(
   all: readonly Slab[],
   optimizer: Optimizer,
   settings: OptimizerSettings,
+  device: Precision['device'],
   plan?: AdapterPlan,
   streamed: (slab: Slab) => boolean = () => false,
 ): Graph {
@@ -28,7 +30,7 @@ export function updateGraph(
   const gradients = slabs.map((slab) => b.input(`${slab.name}.gradient`, 'float32', [slab.length]));
   const squares = gradients.map((g) => b.op('ReduceSumSquare', [g], { axes: [0], keepdims: 0 }));
   const norm = b.op('Sqrt', [squares.reduce((sum, square) => b.add(sum, square))], {});
-  const step = new SlabSteps(b, optimizer, settings, norm, plan);
+  const step = new SlabSteps(b, optimizer, settings, norm, device, plan);
   slabs.forEach((slab, i) => {
     if (!streamed(slab)) step.add(slab, gradients[i]!);
   });
@@ -40,11 +42,12 @@ export function pieceGraph(
   piece: Slab,
   optimizer: Optimizer,
   settings: OptimizerSettings,
+  device: Precision['device'],
   plan?: AdapterPlan,
 ): Graph {
   const b = new GraphBuilder('update of a piece');
   const gradient = b.input(`${piece.name}.gradient`, 'float32', [piece.length]);
-  const step = new SlabSteps(b, optimizer, settings, b.input('norm', 'float32', []), plan);
+  const step = new SlabSteps(b, optimizer, settings, b.input('norm', 'float32', []), device, plan);
   step.add(piece, gradient);
   return step.finish([]);
 }
@@ -64,6 +67,7 @@ class SlabSteps {
     private readonly optimizer: Optimizer,
     private readonly settings: OptimizerSettings,
     norm: Value,
+    private readonly device: Precision['device'],
     private readonly plan: AdapterPlan | undefined,
   ) {
     this.#shapes = new Map(transformConstants(plan).map(({ name, shape }) => [name, shape]));
@@ -94,7 +98,7 @@ class SlabSteps {
   }
 
   finish(more: readonly { name: string; value: Value }[]): Graph {
-    const graph = lower(this.b.finish([...more, ...this.#outputs]));
+    const graph = lower(this.b.finish([...more, ...this.#outputs]), this.device);
     verify(graph);
     verifyInPlace(graph, this.#pairs);
     return graph;

@@ -58,13 +58,16 @@ export function isSupported(platform: NodeJS.Platform, arch: string): boolean {
   );
 }
 
-/** Libraries that the provider opens by itself where they are there, of the same CUDA major as those that it needs. */
+/**
+ * Libraries that the provider opens by itself where they are there, of the same CUDA major as those that it needs. cuDNN is
+ * none of them: no graph of ours asks for it (graph/cudaKernels.ts).
+ */
 export function optionalLibraries(needed: readonly string[]): string[] {
   const major = cudaMajor(needed);
   if (major === undefined) return [];
   return needed.some((name) => name.endsWith('.dll'))
-    ? [`nvrtc64_${major}0_0.dll`, 'cudnn64_9.dll']
-    : [`libnvrtc.so.${major}`, 'libcudnn.so.9'];
+    ? [`nvrtc64_${major}0_0.dll`]
+    : [`libnvrtc.so.${major}`];
 }
 
 /** The CUDA major of the runtime library that the provider needs; undefined where it is not known yet. */
@@ -200,14 +203,15 @@ function libraryPart(
 ): CudaPart {
   const path = search.find(name);
   if (path !== undefined) return { name, state: 'ok', optional, detail: path, remedy: null };
-  const cudnn = /cudnn/.exec(name) !== null;
-  const product = cudnn ? 'cuDNN' : `the CUDA${major === undefined ? '' : ` ${major}`} toolkit`;
+  const product = name.includes('cudnn')
+    ? 'cuDNN'
+    : `the CUDA${major === undefined ? '' : ` ${major}`} toolkit`;
   return {
     name,
     state: 'missing',
     optional,
     detail: optional
-      ? `not found; the provider works without it${cudnn ? ', but 8-bit optimizers do not' : ''}`
+      ? 'not found; the provider works without it'
       : 'not found in toolkits, the loader’s path or Python environments',
     remedy: `Install ${product}, or ${pipCommand(name, major)} in an active Python environment${optional ? '' : ', or add --with-libraries to doctor --install-cuda'}.`,
   };

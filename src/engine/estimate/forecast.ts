@@ -108,7 +108,7 @@ function forecastOf(
     joining,
     attention: attentionOf(recipe, model),
   });
-  const update = updateGraph(slabs, optimizer, recipe, plan, (slab) => pieces.has(slab));
+  const update = updateGraph(slabs, optimizer, recipe, device, plan, (slab) => pieces.has(slab));
   const graphs: Graph[] = [gradient.graph, update];
   if (recipe.eval_dataset.length > 0 || recipe.val_size > 0) {
     const options = { model, plan, slabs, rows: recipe.per_device_eval_batch_size, length, precision };
@@ -118,7 +118,7 @@ function forecastOf(
   }
   // Last, since models of few layers may have none (deepModels.ts).
   const [largest] = [...pieces.values()].flat().sort((a, b) => b.slab.length - a.slab.length);
-  if (largest) graphs.push(pieceGraph(largest.slab, optimizer, recipe, plan));
+  if (largest) graphs.push(pieceGraph(largest.slab, optimizer, recipe, device, plan));
   const lives = graphs.map((graph) => liveness(graph));
   const activations = Math.max(...lives.map((life) => life.peakBytes));
   const reserved = Math.max(...lives.map((life) => life.reservedBytes));

@@ -1,4 +1,5 @@
-// ONNX Runtime's CUDA kernels of the operators that we emit, by type, and the check of a graph against them.
+// ONNX Runtime's CUDA kernels of the operators that we emit, by type, and the check of a graph against them: CUDA runs all of
+// it, and without cuDNN, which users need not have.
 //
 // From docs/OperatorKernels.md of microsoft/onnxruntime at commit 001d12d2 (generated from the registered kernels; main after
 // 1.27, the nearest stored to the shipped 1.30), types that we do not have left out. A kernel serves a node where it was
@@ -6,6 +7,7 @@
 import type { dtypes } from '../dtype';
 import type { Graph, Node, Value } from './graph';
 import { opDefinition } from './ops';
+import { axisOf, showShape } from './shape';
 
 type Types = readonly (keyof typeof dtypes)[];
 
@@ -18,6 +20,8 @@ interface Kernel {
   types: Types;
   inputs?: Readonly<Record<number, Types>>;
   outputs?: Readonly<Record<number, Types>>;
+  /** For which nodes the kernel asks cuDNN; default none (emulatedCuda/withoutCudnn.test.ts tries it). */
+  cudnn?(node: Node): boolean;
 }
 
 const half: Types = ['float16', 'bfloat16'];
@@ -44,6 +48,20 @@ const closed = (since: number, range: readonly [number, number], types: Types): 
 });
 const comparison = (since: number, types = compared): Kernel => open(since, types, { outputs: { 0: bool } });
 const statistics = { outputs: { 1: ['float32'], 2: ['float32'] } } satisfies Partial<Kernel>;
+
+/**
+ * Means, sums of squares: matrices have kernels of ONNX Runtime's own, that is where the reduced axes are the first or the last
+ * ones, axes of size 1 left out. Other forms ask cuDNN; ReduceSum has a kernel for all.
+ */
+const matrixOnly = {
+  cudnn: ({ inputs, attributes }) => {
+    const { shape, dtype } = inputs[0]!;
+    const axes = new Set((attributes.axes as readonly number[]).map((axis) => axisOf(axis, shape.length)));
+    const reduced = shape.flatMap((size, i) => (size === 1 ? [] : [axes.has(i)]));
+    const changes = reduced.filter((own, i) => i > 0 && own !== reduced[i - 1]).length;
+    return !narrow.includes(dtype) || changes > 1;
+  },
+} satisfies Partial<Kernel>;
 
 /** By domain and ONNX's name of the operator. */
 const kernels: Readonly<Record<string, Kernel>> = {
@@ -73,10 +91,10 @@ const kernels: Readonly<Record<string, Kernel>> = {
   Neg: open(13, [...floats, 'int32', 'int64', 'int8']),
   Not: open(1, bool),
   Pow: open(15, [...floats, ...indices]),
-  ReduceMax: open(18, compared),
-  ReduceMean: open(18, [...narrow, 'int32']),
+  ReduceMax: open(18, compared, { cudnn: () => true }),
+  ReduceMean: open(18, [...narrow, 'int32'], matrixOnly),
   ReduceSum: open(13, [...floats, ...indices]),
-  ReduceSumSquare: open(18, narrow),
+  ReduceSumSquare: open(18, narrow, matrixOnly),
   Relu: open(14, floats),
   Reshape: closed(14, [14, 18], every),
   ScatterElements: open(18, every, { inputs: { 1: indices } }),
@@ -90,6 +108,7 @@ const kernels: Readonly<Record<string, Kernel>> = {
   Sqrt: open(13, floats),
   Sub: open(14, numbers),
   Tanh: open(13, floats),
+  TopK: open(11, compared, { outputs: { 1: ['int64'] } }),
   Transpose: closed(13, [13, 20], every),
   Where: open(16, [...floats, ...indices, 'uint8'], { inputs: { 0: bool } }),
   'com.microsoft.FastGelu': open(1, floats),
@@ -101,7 +120,7 @@ const kernels: Readonly<Record<string, Kernel>> = {
   'com.microsoft.RotaryEmbedding': open(1, floats, { inputs: { 1: ['int64'] } }),
 };
 
-/** A node that CUDA would leave to the CPU. */
+/** A node that CUDA would leave to the CPU, or cannot run without cuDNN. */
 export interface CudaGap {
   /** As ONNX names it. */
   operator: string;
@@ -110,9 +129,11 @@ export interface CudaGap {
   /** The types that no kernel takes, by place: `input 0 is bfloat16`. */
   types: readonly string[];
   scope: string;
+  /** The axes and shapes for which its kernel asks cuDNN. */
+  cudnn?: string;
 }
 
-/** The nodes of a lowered graph that have no CUDA kernel. */
+/** The nodes of a lowered graph that have no CUDA kernel of ONNX Runtime's own. */
 export function cudaGaps(graph: Graph): CudaGap[] {
   return graph.nodes.flatMap((node) => {
     const operator = onnxName(node);
@@ -123,12 +144,14 @@ export function cudaGaps(graph: Graph): CudaGap[] {
       ...wrong('input', node.inputs, kernel.types, kernel.inputs),
       ...wrong('output', node.outputs, kernel.types, kernel.outputs),
     ];
-    return types.length > 0 || !serves(kernel) ? [{ ...gap, types }] : [];
+    if (types.length > 0 || !serves(kernel)) return [{ ...gap, types }];
+    return kernel.cudnn?.(node) ? [{ ...gap, types, cudnn: formOf(node) }] : [];
   });
 }
 
 /** One line about a gap. */
-export function describeGap({ operator, since, types, scope }: CudaGap): string {
+export function describeGap({ operator, since, types, scope, cudnn }: CudaGap): string {
+  if (cudnn !== undefined) return `${operator} in ${scope}: its kernel needs cuDNN for ${cudnn}`;
   const what = since === undefined ? 'no kernel' : `no kernel for opset 18 (schema ${since})`;
   return `${operator} in ${scope}: ${what}${types.length > 0 ? `, ${types.join(', ')}` : ''}`;
 }
@@ -157,6 +180,12 @@ function wrong(
   return values.flatMap((value, i) =>
     value && !(special[i] ?? usual).includes(value.dtype) ? [`${side} ${i} is ${value.dtype}`] : [],
   );
+}
+
+function formOf({ inputs, attributes }: Node): string {
+  const shapes = inputs.flatMap((input) => (input ? [`${input.dtype}${showShape(input.shape)}`] : []));
+  const { axes } = attributes;
+  return `${shapes.join(', ')}${Array.isArray(axes) ? ` over axes ${axes.join(', ')}` : ''}`;
 }
 
 function typesOf({ inputs, outputs }: Node): string[] {

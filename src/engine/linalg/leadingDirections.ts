@@ -181,6 +181,7 @@ class DeviceIteration {
         { name: 'gram', value: gramOf(b, y) },
         { name: 'inner', value: inner },
       ]),
+      this.runtime.device.kind,
     );
   }
 

@@ -70,6 +70,7 @@ export class Updater {
         state.slabs,
         this.#optimizer,
         settings,
+        runtime.device.kind,
         plan,
         (slab) => this.#streamed.includes(slab) || this.#divided.has(slab),
       ),
@@ -142,7 +143,11 @@ export class Updater {
           [`${name}.next`, part] as const,
         ]);
         const shared = new Map([...bound, ['norm', this.#norm] as const]);
-        return Program.open(runtime, pieceGraph(piece, this.#optimizer, settings, plan), shared);
+        return Program.open(
+          runtime,
+          pieceGraph(piece, this.#optimizer, settings, runtime.device.kind, plan),
+          shared,
+        );
       });
       for (const [name, part] of parts) {
         program.rebind(name, part);
@@ -217,7 +222,11 @@ export class Updater {
     shared.set('piece', parameter);
     shared.set('piece.next', parameter);
     shared.set('piece.gradient', gradient);
-    const program = await Program.open(runtime, pieceGraph(slab, this.#optimizer, settings, plan), shared);
+    const program = await Program.open(
+      runtime,
+      pieceGraph(slab, this.#optimizer, settings, runtime.device.kind, plan),
+      shared,
+    );
     this.#piece = { key, program, window };
     return this.#piece;
   }

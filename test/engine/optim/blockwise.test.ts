@@ -21,8 +21,14 @@ test('the unsigned table has bitsandbytes’ bits', async () => {
   assert.deepEqual(unsignedDynamicCodes(), await readTensor((await golden()).get('dynamic.unsigned')!));
 });
 
-for (const kind of ['signed', 'unsigned']) {
-  test(`${kind} blocks: the nearest codes, their sizes, and the values back`, async () => {
+// CUDA's own form of the blocks' sizes runs on the CPU too, and gives the same bits.
+for (const [kind, device] of [
+  ['signed', 'cpu'],
+  ['unsigned', 'cpu'],
+  ['signed', 'cuda'],
+  ['unsigned', 'cuda'],
+] as const) {
+  test(`${kind} blocks as for ${device}: the nearest codes, their sizes, and the values back`, async () => {
     const tensors = await golden();
     const values = await readTensor(tensors.get(`blockwise.${kind}.values`)!);
     const codes = await readRaw(tensors.get(`blockwise.${kind}.nearest_codes`)!);
@@ -36,6 +42,11 @@ for (const kind of ['signed', 'unsigned']) {
         { name: 'absmax', value: coded.absmax },
         { name: 'back', value: back },
       ]),
+      device,
+    );
+    assert.equal(
+      graph.nodes.some(({ op }) => op === 'TopK'),
+      device === 'cuda',
     );
     await onCpu(async (runtime) => {
       const program = await Program.open(runtime, graph, new Map());

@@ -9,7 +9,7 @@ import { leadingDirections } from '../../../src/engine/linalg/leadingDirections'
 import { slabsFor, stateBytes } from '../../../src/engine/optim/registry';
 import { Random } from '../../../src/engine/random';
 import { fails } from '../files/scratch';
-import { onCpu } from '../session/cpuRuntime';
+import { onCpu, posingAsCuda } from '../session/cpuRuntime';
 import { harness, plainSettings, tensorOf } from './optimizerHarness';
 
 const goldens = join('test', 'goldens', 'methods', 'formulas');
@@ -265,6 +265,8 @@ for (const [rows, columns, side] of [
       const find = (start: Awaited<ReturnType<typeof leadingDirections>>) =>
         leadingDirections(runtime, { gradient: tensor, rows, columns, side, rank, start, seed: 1, key: 'w' });
       const cold = await find(undefined);
+      const asOnCuda = { gradient: tensor, rows, columns, side, rank, start: undefined, seed: 1, key: 'w' };
+      assert.deepEqual(await leadingDirections(posingAsCuda(runtime), asOnCuda), cold);
       const [size, own] = side === 'left' ? [rows, u] : [columns, v];
       for (const found of [cold!, (await find(cold))!]) {
         const q = side === 'left' ? found.data : turned(found.data, rank, size);

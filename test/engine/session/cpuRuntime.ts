@@ -14,6 +14,17 @@ export async function onCpu(
   }
 }
 
+/** The same runtime under the name of a CUDA device: graphs are emitted as for CUDA, checked for it, and run on the CPU. */
+export function posingAsCuda(runtime: Runtime): Runtime {
+  return new Proxy(runtime, {
+    get(target, key) {
+      if (key === 'device') return { ...target.device, kind: 'cuda' };
+      const value: unknown = Reflect.get(target, key, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
 /** For `assert.throws` and `assert.rejects`: a SessionError with this code and a remedy. */
 export function sessionError(code: string, message: RegExp = /./) {
   return (error: unknown): boolean => {
