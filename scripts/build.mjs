@@ -52,7 +52,12 @@ if (process.argv.includes('--tests')) {
   const tests = globSync('test', /\.test\.ts$/);
   await build({
     ...common,
-    entryPoints: tests.filter((file) => !file.startsWith('test/vscode/')),
+    entryPoints: [
+      ...tests.filter((file) => !file.startsWith('test/vscode/')),
+      // Programs of scripts/emulatedCuda.mjs.
+      'test/emulatedCuda/prepare.ts',
+      'test/emulatedCuda/translateKernel.ts',
+    ],
     outdir: 'build/test',
     outbase: 'test',
   });

@@ -1,8 +1,8 @@
 // The functions of ONNX Runtime's C API that we call: their place in the function table and their C types. The table
 // only ever grows (static asserts in onnxruntime_c_api.cc hold each version's length), so a place never changes.
 
-/** Version of the table that we ask for, the one that these places were tried with: that of ONNX Runtime 1.30. */
-export const apiVersion = 30;
+/** Version of the table that we ask for: the oldest that these places were tried with, beside that of ONNX Runtime 1.30. */
+export const apiVersion = 28;
 
 const pointer = 'void *';
 const pointerOut = '_Out_ void **';
@@ -36,6 +36,7 @@ export const statusFunctions = {
   DisablePerSessionThreads: [120, [pointer]],
   AddSessionConfigEntry: [130, [pointer, 'str', 'str']],
   SetSessionGraphOptimizationLevel: [23, [pointer, 'int']],
+  SetOptimizedModelFilePath: [11, [pointer, path]],
   EnableMemPattern: [16, [pointer]],
   DisableMemPattern: [17, [pointer]],
   EnableProfiling: [14, [pointer, path]],

@@ -218,14 +218,29 @@ int cudaGraphLaunch(void *executable, void *s) {
   return 0;
 }
 
-static void launched(void *s) {
+// cudart.kernels.c
+int emulateLaunch(const void *function, dim3 grid, dim3 block, void **args, size_t shared, void *stream);
+static int failure;
+static int launched(const void *f, dim3 g, dim3 b, void **a, size_t n, void *s) {
   if ((uintptr_t)s < 4) say("KERNEL on the default stream");
   kernels++;
+  int error = emulateLaunch(f, g, b, a, n, s);
+  if (error) failure = error;
+  return error;
 }
-int cudaLaunchKernel(const void *f, dim3 g, dim3 b, void **a, size_t n, void *s) { return launched(s), 0; }
-int __cudaLaunchKernel(const void *f, dim3 g, dim3 b, void **a, size_t n, void *s) { return launched(s), 0; }
-int cudaLaunchCooperativeKernel(const void *f, dim3 g, dim3 b, void **a, size_t n, void *s) { return launched(s), 0; }
-int cudaLaunchKernelExC(const char *configuration, const void *f, void **a) { return launched(*(void **)(configuration + 32)), 0; }
+int cudaLaunchKernel(const void *f, dim3 g, dim3 b, void **a, size_t n, void *s) { return launched(f, g, b, a, n, s); }
+int __cudaLaunchKernel(const void *f, dim3 g, dim3 b, void **a, size_t n, void *s) { return launched(f, g, b, a, n, s); }
+int cudaLaunchCooperativeKernel(const void *f, dim3 g, dim3 b, void **a, size_t n, void *s) { return launched(f, g, b, a, n, s); }
+int cudaLaunchKernelExC(const char *configuration, const void *f, void **a) {
+  struct { dim3 grid, block; size_t shared; void *stream; } c;
+  memcpy(&c, configuration, sizeof c);
+  return launched(f, c.grid, c.block, a, c.shared, c.stream);
+}
+int cudaPeekAtLastError(void) { return failure; }
+int cudaGetLastError(void) {
+  int was = failure;
+  return failure = 0, was;
+}
 static __thread struct { dim3 grid, block; size_t shared; void *stream; } pushed;
 unsigned __cudaPushCallConfiguration(dim3 g, dim3 b, size_t n, void *s) {
   pushed.grid = g, pushed.block = b, pushed.shared = n, pushed.stream = s;
