@@ -13,7 +13,7 @@ import { AdapterError, RunError } from '../../src/engine/errors';
 import { modelFromConfig } from '../../src/engine/models/registry';
 import type { EngineHost, MergeResult } from '../../src/protocol/trainer';
 import { caseNames, goldenCase, largestDifference, logitsOf } from './adapterGoldens';
-import { contractRuntime } from './contractRuntime';
+import { contractDevice, contractRuntime } from './contractRuntime';
 import { writeRandomAdapter } from './randomAdapter';
 
 const host: EngineHost = {
@@ -30,7 +30,7 @@ after(() => rm(scratch, { recursive: true, force: true }));
 
 const modelOf = async (folder: string) => modelFromConfig((await openCheckpoint(folder)).config);
 const mergeInto = (model: string, adapter: string, out: string): Promise<MergeResult> =>
-  merge({ model, adapter, out, device: 'cpu', threads: 1 }, host);
+  merge({ model, adapter, out, device: contractDevice, threads: 1 }, host);
 
 for (const name of caseNames) {
   test(`${name}: merged logits are PEFT's`, async () => {

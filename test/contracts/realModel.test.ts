@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { TestHost, trainTiny } from '../engine/train/tinyRun';
+import { contractDevice } from './contractRuntime';
 
 const model = resolve('..', 'shared', 'data', 'stories260k');
 const text = resolve('..', 'shared', 'data', 'datasets', 'tinyshakespeare', 'input.txt');
@@ -22,6 +23,7 @@ test('stories260k learns to write plays', { skip: absent }, async () => {
       folder,
       {
         model,
+        device: contractDevice,
         eval_dataset: 'eval.jsonl',
         output_dir: 'runs/plays',
         r: 16,

@@ -32,7 +32,7 @@ import { writeResult } from '../../src/engine/train/output';
 import { Trainer } from '../../src/engine/train/trainer';
 import type { SettingValue } from '../../src/protocol/settings';
 import { caseNames, goldenCase, largestDifference, logitsOf } from './adapterGoldens';
-import { contractRuntime } from './contractRuntime';
+import { contractDevice, contractRuntime } from './contractRuntime';
 import { adapterSettings, randomBatch, randomEarlier, randomValues } from './randomAdapter';
 import { plainTrainer } from './trainerSettings';
 
@@ -307,7 +307,7 @@ async function saves(variant: Variant, scenario: Scenario): Promise<void> {
       model: checkpoint.folder,
       adapter: folder,
       out: join(scratch, `${name}-merged`),
-      device: 'cpu',
+      device: contractDevice,
       threads: 1,
     },
     host,
