@@ -1,6 +1,7 @@
 // `node bench/gpu.mjs`: correctness, speed, memory and utilisation on one GPU, ours and PEFT + PyTorch in alternation, in one
 // call, from what `npm run bundle:gpu` packed or from a built clone. Finished parts are kept in the results file and not
 // repeated, so that a call may be cut off and made again.
+//   --census              no run at all: where the time of a step would go by a roofline model (bench/gpu/census.ts has its options)
 //   --dry                 a run of the benchmark itself on the CPU, in a minute: a small model, short texts, one contract file
 //   --device cuda:0
 //   --only a,b            environment, contracts, ceilings, speed
@@ -18,6 +19,8 @@ import { parseArgs } from 'node:util';
 import { randomCheckpoint } from './gpu/randomCheckpoint.mjs';
 import { gpuTable } from './gpu/table.mjs';
 import { watched } from './gpu/watch.mjs';
+
+if (process.argv.includes('--census')) await census();
 
 const given = parseArgs({
   options: {
@@ -68,6 +71,19 @@ if (parts.includes('contracts')) contracts();
 if (parts.includes('ceilings')) await ceilings();
 if (parts.includes('speed')) await speed();
 console.log(`\n${gpuTable(results)}`);
+
+/** Ends the process. A bundle has no bundler, but the bundled program. */
+async function census() {
+  const top = fileURLToPath(new URL('..', import.meta.url));
+  const bundler = join(top, 'scripts/bundle.mjs');
+  if (existsSync(bundler)) await (await import(bundler)).bundleBench(['bench/gpu/census.ts']);
+  const args = process.argv.slice(2).filter((arg) => arg !== '--census');
+  const done = spawnSync(process.execPath, [join(top, 'build/bench/census.js'), ...args], {
+    cwd: top,
+    stdio: 'inherit',
+  });
+  process.exit(done.status ?? 1);
+}
 
 /** CUDA's libraries often lie in a Python environment. The engine finds them there by itself; children of old shells may not. */
 function cudaLibraries() {

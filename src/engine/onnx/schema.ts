@@ -49,6 +49,7 @@ const root = protobuf.Root.fromJSON({
             initializer: { id: 5, rule: 'repeated', type: 'TensorProto' },
             input: { id: 11, rule: 'repeated', type: 'ValueInfoProto' },
             output: { id: 12, rule: 'repeated', type: 'ValueInfoProto' },
+            valueInfo: { id: 13, rule: 'repeated', type: 'ValueInfoProto' },
           },
         },
         OperatorSetIdProto: {

@@ -120,6 +120,8 @@ export interface SessionOptions {
   dimensions?: Readonly<Record<string, number>>;
   /** Prefix of a profile file; `endProfiling` returns its whole path. */
   profilePrefix?: string;
+  /** Where the model is written as it is after the rewrites. */
+  optimizedModelPath?: string;
   /** Folder under which the model's external data lies. */
   externalDataFolder?: string;
 }

@@ -42,6 +42,8 @@ export async function withSessionOptions<T>(
       api.call('AddFreeDimensionOverrideByName', target, name, value);
     }
     if (options.profilePrefix !== undefined) api.call('EnableProfiling', target, options.profilePrefix);
+    if (options.optimizedModelPath !== undefined)
+      api.call('SetOptimizedModelFilePath', target, options.optimizedModelPath);
     device.configure(target);
     return await use(target);
   } finally {
