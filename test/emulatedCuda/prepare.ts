@@ -28,6 +28,10 @@ writeFileSync(join(runtime, 'package.json'), JSON.stringify({ name: 'onnxruntime
 process.env[runtimeVariable] = runtime;
 standIns(join(out, 'cuda'), provider);
 
+const commands = join(out, 'bin');
+mkdirSync(commands);
+cpSync(join('test', 'emulatedCuda', 'nvidia-smi'), join(commands, 'nvidia-smi'));
+
 const program = join(__dirname, 'translateKernel.js');
 const native = resolve('test', 'emulatedCuda', 'native');
 const hash = createHash('sha256');
@@ -52,6 +56,7 @@ const environment = {
   EMULATED_CUDA_KERNELS: kernels,
   EMULATED_CUDA_TRANSLATE: `'${process.execPath}' '${join(kernels, 'translateKernel.js')}'`,
   CONTRACT_DEVICE: 'cuda',
+  PATH: `${commands}:${process.env.PATH}`,
 };
 console.log(JSON.stringify(environment));
 

@@ -9,7 +9,9 @@
 #include "stream.h"
 
 typedef struct { unsigned x, y, z; } dim3;
-enum { unsupportedInCapture = 900, notFound = 1 };
+enum { outOfMemory = 2, unsupportedInCapture = 900, notFound = 1 };
+/** Of a call before, until somebody asks. */
+static int failure;
 
 static FILE *out;
 static long kernels;
@@ -35,13 +37,27 @@ static Block *blockOf(const void *p) {
     if ((char *)p >= b->at && (char *)p < b->at + b->bytes) return b;
   return 0;
 }
+/** Bytes of the device. */
+static size_t memory(void) {
+  const char *own = getenv("EMULATED_CUDA_MEMORY");
+  return own ? strtoull(own, 0, 10) : 80ul << 30;
+}
+/** What nvidia-smi tells. */
+static void tell(void) {
+  char path[4096];
+  snprintf(path, sizeof path, "%s.used", getenv("EMULATED_CUDA_TRACE"));
+  FILE *file = fopen(path, "w");
+  if (!file) return;
+  fprintf(file, "%zu %zu\n", used >> 20, memory() >> 20);
+  fclose(file);
+}
 static void *take(size_t bytes, int device) {
   Block *b = malloc(sizeof *b);
   *b = (Block){aligned_alloc(512, (bytes + 1023) / 512 * 512), bytes ? bytes : 1, device, blocks};
   // As it was left.
   memset(b->at, 0xA5, bytes);
   blocks = b;
-  if (device) used += bytes;
+  if (device) used += bytes, tell();
   return b->at;
 }
 static void drop(void *p) {
@@ -49,7 +65,7 @@ static void drop(void *p) {
     if ((*b)->at == p) {
       Block *gone = *b;
       *b = gone->next;
-      if (gone->device) used -= gone->bytes;
+      if (gone->device) used -= gone->bytes, tell();
       memset(gone->at, 0xDD, gone->bytes);
       free(gone->at);
       free(gone);
@@ -74,8 +90,15 @@ typedef struct Work {
   struct Work *next;
 } Work;
 typedef struct { Work *head, *tail; } Queue;
-typedef struct { Queue queue, recording; int capturing; } Stream;
+typedef struct Stream {
+  Queue queue, recording;
+  int capturing;
+  /** In order with the default stream. */
+  int blocking;
+  struct Stream *next;
+} Stream;
 static Stream legacy;
+static Stream *streams;
 static Stream *streamOf(void *s) { return (uintptr_t)s < 4 ? &legacy : s; }
 static void append(Queue *q, Work w) {
   Work *own = malloc(sizeof w);
@@ -85,9 +108,18 @@ static void append(Queue *q, Work w) {
   else q->head = own;
   q->tail = own;
 }
+static void drain(Stream *s);
+/** The default stream waits for every blocking one, and those for it: it runs at once. */
+static void drainAll(void) {
+  for (Stream *each = streams; each; each = each->next)
+    if (each->blocking) drain(each);
+  drain(&legacy);
+}
 static void put(void *s, Work w) {
   Stream *stream = streamOf(s);
   append(stream->capturing ? &stream->recording : &stream->queue, w);
+  if (stream == &legacy) drainAll();
+  else if (!stream->capturing && getenv("EMULATED_CUDA_NOW")) drain(stream);
 }
 void emulateLater(void *stream, void (*work)(void *), const void *data, size_t bytes) {
   put(stream, (Work){.call = work, .staged = memcpy(malloc(bytes), data, bytes)});
@@ -109,13 +141,15 @@ int cudaGetDeviceCount(int *n) { return *n = 1, 0; }
 int cudaGetDevice(int *n) { return *n = 0, 0; }
 int cudaDriverGetVersion(int *v) { return *v = 13020, 0; }
 int cudaRuntimeGetVersion(int *v) { return *v = 13020, 0; }
-const char *cudaGetErrorString(int e) { return e == unsupportedInCapture ? "not while capturing" : "a failure"; }
+const char *cudaGetErrorString(int e) {
+  return e == unsupportedInCapture ? "not while capturing" : e == outOfMemory ? "out of memory" : "a failure";
+}
 const char *cudaGetErrorName(int e) { return cudaGetErrorString(e); }
 int cudaDeviceGetAttribute(int *v, int a, int d) { return *v = a == 16 ? 132 : a == 75 ? 9 : a == 76 ? 0 : 1024, 0; }
 int cudaGetDeviceProperties(char *p, int d) {
   memset(p, 0, 1008);
   strcpy(p, "none");
-  *(size_t *)(p + 288) = 80ul << 30;
+  *(size_t *)(p + 288) = memory();
   *(size_t *)(p + 296) = 49152;
   *(int *)(p + 304) = 65536;
   *(int *)(p + 308) = 32;
@@ -128,7 +162,7 @@ int cudaGetDeviceProperties(char *p, int d) {
   *(size_t *)(p + 672) = 232448;
   return 0;
 }
-int cudaMemGetInfo(size_t *f, size_t *t) { return *t = 80ul << 30, *f = *t - used, 0; }
+int cudaMemGetInfo(size_t *f, size_t *t) { return *t = memory(), *f = *t - used, 0; }
 int cudaFuncGetAttributes(char *a, const void *f) {
   memset(a, 0, 144);
   *(int *)(a + 24) = 1024;
@@ -151,23 +185,43 @@ int cudaPointerGetAttributes(char *a, const void *p) {
 static int recordings;
 int cudaMalloc(void **p, size_t bytes) {
   if (recordings) say("FORBIDDEN cudaMalloc");
+  if (used + bytes > memory()) return say("cudaMalloc %zu: out of memory", bytes), *p = 0, failure = outOfMemory;
   say("cudaMalloc %zu", bytes);
   return *p = take(bytes, 1), 0;
 }
 int cudaMallocHost(void **p, size_t bytes) { return say("cudaMallocHost %zu", bytes), *p = take(bytes, 0), 0; }
 int cudaHostAlloc(void **p, size_t bytes, unsigned f) { return cudaMallocHost(p, bytes); }
-int cudaFree(void *p) { return say("cudaFree"), drain(&legacy), drop(p), 0; }
+// It waits for all that may still use it.
+static void drainEvery(void);
+int cudaFree(void *p) { return say("cudaFree"), drainEvery(), drop(p), 0; }
 int cudaFreeHost(void *p) { return drop(p), 0; }
 
-int cudaStreamCreateWithFlags(void **s, unsigned f) { return say("cudaStreamCreateWithFlags %u", f), *s = calloc(1, sizeof(Stream)), 0; }
+int cudaStreamCreateWithFlags(void **s, unsigned f) { 
+  Stream *made = calloc(1, sizeof *made);
+  made->blocking = !(f & 1);
+  made->next = streams;
+  return say("cudaStreamCreateWithFlags %u", f), *s = streams = made, 0;
+}
 int cudaStreamCreate(void **s) { return cudaStreamCreateWithFlags(s, 0); }
-int cudaStreamDestroy(void *s) { return say("cudaStreamDestroy"), drain(streamOf(s)), 0; }
+int cudaStreamDestroy(void *s) {
+  say("cudaStreamDestroy"), drain(s);
+  for (Stream **each = &streams; *each; each = &(*each)->next)
+    if (*each == s) return *each = (*each)->next, free(s), 0;
+  return 0;
+}
 int cudaStreamSynchronize(void *s) {
   if (streamOf(s)->capturing) return say("FORBIDDEN cudaStreamSynchronize"), unsupportedInCapture;
-  return say("WAIT cudaStreamSynchronize%s", (uintptr_t)s < 4 ? " of the default stream" : ""), drain(streamOf(s)), 0;
+  return say("WAIT cudaStreamSynchronize%s", (uintptr_t)s < 4 ? " of the default stream" : ""), streamOf(s) == &legacy ? drainAll() : drain(streamOf(s)), 0;
 }
-int cudaDeviceSynchronize(void) { return say("WAIT cudaDeviceSynchronize"), drain(&legacy), 0; }
-int cudaEventSynchronize(void *e) { return say("WAIT cudaEventSynchronize"), 0; }
+static void drainEvery(void) {
+  for (Stream *each = streams; each; each = each->next) drain(each);
+  drain(&legacy);
+}
+int cudaDeviceSynchronize(void) { return say("WAIT cudaDeviceSynchronize"), drainEvery(), 0; }
+// An event stands for all that its stream has in hand.
+int cudaEventRecord(void **e, void *s) { return *e = streamOf(s), 0; }
+int cudaEventSynchronize(void **e) { return say("WAIT cudaEventSynchronize"), *e ? drain(*e) : (void)0, 0; }
+int cudaStreamWaitEvent(void *s, void **e, unsigned flags) { return *e && *e != streamOf(s) ? drain(*e) : (void)0, 0; }
 int cudaStreamIsCapturing(void *s, int *c) { return *c = streamOf(s)->capturing, 0; }
 int cudaLaunchHostFunc(void *s, void (*f)(void *), void *data) {
   say(streamOf(s)->capturing ? "FORBIDDEN cudaLaunchHostFunc" : "cudaLaunchHostFunc");
@@ -194,9 +248,9 @@ int cudaMemcpy2DAsync(char *to, size_t step, const char *from, size_t stride, si
 }
 int cudaMemcpy(void *to, const void *from, size_t bytes, int kind) {
   say("WAIT cudaMemcpy");
-  return drain(&legacy), memcpy(to, from, bytes), 0;
+  return drainAll(), memcpy(to, from, bytes), 0;
 }
-int cudaMemset(void *to, int value, size_t bytes) { return drain(&legacy), memset(to, value, bytes), 0; }
+int cudaMemset(void *to, int value, size_t bytes) { return drainAll(), memset(to, value, bytes), 0; }
 
 int cudaStreamBeginCapture(void *s, int mode) {
   Stream *stream = streamOf(s);
@@ -220,7 +274,6 @@ int cudaGraphLaunch(void *executable, void *s) {
 
 // cudart.kernels.c
 int emulateLaunch(const void *function, dim3 grid, dim3 block, void **args, size_t shared, void *stream);
-static int failure;
 static int launched(const void *f, dim3 g, dim3 b, void **a, size_t n, void *s) {
   if ((uintptr_t)s < 4) say("KERNEL on the default stream");
   kernels++;
@@ -252,6 +305,6 @@ int __cudaPopCallConfiguration(dim3 *g, dim3 *b, size_t *n, void **s) {
 }
 int __cudaGetKernel(const void **k, const void *f) { return *k = f, 0; }
 void **__cudaRegisterFatBinary(void *f) { static void *handle[4]; return handle; }
-int cudaEventCreateWithFlags(void **e, unsigned f) { return *e = malloc(8), 0; }
+int cudaEventCreateWithFlags(void **e, unsigned f) { return *e = calloc(1, 8), 0; }
 int cudaEventCreate(void **e) { return cudaEventCreateWithFlags(e, 0); }
 int cudaEventDestroy(void *e) { return free(e), 0; }
