@@ -3,11 +3,19 @@
 import { EventEmitter } from 'node:events';
 import { freemem } from 'node:os';
 import type { DeviceUse } from '../engine/cuda/deviceUse';
+import type { DeviceContext } from '../engine/estimate/deviceContext';
 import type { DeviceFacts } from '../protocol/panels/configure';
 
 /** How old an answer may be; where there is no driver, one will hardly come within the minute. */
 const freshMs = 4000;
 const freshWithoutMs = 60_000;
+
+const isCuda = (device: string): boolean => /^cuda(?::\d+)?$/.test(device);
+
+async function freeHere(): Promise<number> {
+  const { availableMemory } = await import('./engineParts');
+  return availableMemory({ kind: 'cpu' }).catch(() => freemem());
+}
 
 interface Disposable {
   dispose(): void;
@@ -21,9 +29,13 @@ export class Devices implements Disposable {
   #watchers = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param read stands in for nvidia-smi in tests. */
+  /**
+   * @param storage the folder that the settings name for CUDA's files.
+   * @param read stands in for nvidia-smi in tests.
+   */
   constructor(
     private readonly trusted: () => boolean,
+    private readonly storage: () => string | undefined,
     private readonly read?: () => Promise<DeviceUse[]>,
   ) {}
 
@@ -41,14 +53,28 @@ export class Devices implements Disposable {
 
   /** Bytes that a run on a device can take; null where nothing tells. `cuda` is `cuda:0`. */
   async free(device: string): Promise<number | null> {
-    const number = /^cuda(?::(\d+))?$/.exec(device);
-    const { availableMemory } = await import('./engineParts');
-    if (number === null) return availableMemory({ kind: 'cpu' }).catch(() => freemem());
+    if (!isCuda(device)) return freeHere();
     const asked = this.refresh();
     // Only what was never known is waited for.
     if (this.#facts.length === 0) await asked;
-    const id = `cuda:${Number(number[1] ?? 0)}`;
-    return this.#facts.find((one) => one.id === id)?.freeBytes ?? null;
+    return this.#factsOf(device)?.freeBytes ?? null;
+  }
+
+  /** The same of system memory, for what lies there beside the device; null where the device is the CPU. */
+  async freeBeside(device: string): Promise<number | null> {
+    return isCuda(device) || device === 'webgpu' ? freeHere() : null;
+  }
+
+  /** What CUDA itself takes of a device; null for others. */
+  async context(device: string): Promise<DeviceContext | null> {
+    if (!isCuda(device)) return null;
+    const { deviceContext, storageFolder } = await import('./engineParts');
+    return deviceContext(this.#factsOf(device)?.name, this.storage() ?? storageFolder());
+  }
+
+  #factsOf(device: string): DeviceFacts | undefined {
+    const id = `cuda:${Number(device.split(':')[1] ?? 0)}`;
+    return this.#facts.find((one) => one.id === id);
   }
 
   /** Asks anew unless the last answer is fresh. Never rejects. */

@@ -31,7 +31,10 @@ export interface Api {
 export function activate(context: vscode.ExtensionContext): Api {
   const started = performance.now();
   const log = vscode.window.createOutputChannel('LoRA Workbench', { log: true });
-  const devices = new Devices(() => vscode.workspace.isTrusted);
+  const devices = new Devices(
+    () => vscode.workspace.isTrusted,
+    () => readSettings().cudaFolder,
+  );
   const library = new Library(() => services);
   const runs = new RunStore(log);
   const jobs = new Jobs(join(context.globalStorageUri.fsPath, 'jobs'), () => services);

@@ -19,7 +19,7 @@ export interface PlanFacts {
   stepsPerEpoch: number;
   /** Examples per optimizer step. */
   effectiveBatchSize: number;
-  /** Null where no forecast was made. */
+  /** On the run's device, without what lies in system memory beside it. Null where no forecast was made. */
   predictedPeakBytes: number | null;
 }
 

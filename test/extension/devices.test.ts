@@ -17,6 +17,7 @@ test('free memory of every device, asked once while it is fresh, by whatever nam
   let asked = 0;
   const devices = new Devices(
     () => true,
+    () => undefined,
     async () => {
       asked++;
       return smi(10 * 1024);
@@ -43,6 +44,7 @@ test('free memory of every device, asked once while it is fresh, by whatever nam
 test('a driver that fails leaves the memory unknown; it is never the memory of something else', async () => {
   const devices = new Devices(
     () => true,
+    () => undefined,
     () => Promise.reject(new Error('gone')),
   );
   assert.equal(await devices.free('cuda:0'), null);
@@ -52,6 +54,7 @@ test('a driver that fails leaves the memory unknown; it is never the memory of s
 test('nobody is asked in a folder that is not trusted', async () => {
   const devices = new Devices(
     () => false,
+    () => undefined,
     () => assert.fail('a process was started'),
   );
   assert.equal(await devices.free('cuda:0'), null);

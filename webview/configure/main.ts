@@ -18,13 +18,14 @@ import { Slot } from '../shared/slot';
 import { plural, t } from '../shared/texts';
 import { CoverageMap, noMap } from './coverage';
 import { DevicePicker } from './device';
-import { drawFoot, drawMemory, drawNeeds, isOver, verdictText } from './memory';
+import { drawFoot, drawMemory, drawNeeds } from './memory';
 import { Method } from './method';
 import { Pickers } from './pickers';
 import { drawProblems } from './problems';
 import { Sheet } from './sheet';
 import { startButton, startNote, startReason } from './start';
 import { Targets } from './targets';
+import { isOver, verdictText } from './verdict';
 
 const port = connect<ConfigureContract, { advanced: boolean }>();
 const main = openPage(t('Recipe'));

@@ -11,6 +11,7 @@ import type {
 import { type Child, el, fill, icon, quantity } from '../shared/dom';
 import { bytes, bytesText, count, fixed, integer } from '../shared/format';
 import { plural, t } from '../shared/texts';
+import { isOver, isOverBeside, isOverOnDevice, verdictText, workspaceNote } from './verdict';
 
 const gib = 1024 ** 3;
 
@@ -23,20 +24,6 @@ const parts: readonly { key: MemoryPart; label: string; note: string }[] = [
   { key: 'saving', label: t('Checkpoint'), note: t('copies while one is written') },
   { key: 'workspace', label: t('Workspace'), note: t('process, batches, arena') },
 ];
-
-/** Words of the verdict. */
-export function verdictText({ totalBytes, availableBytes, device }: MemoryForecast): string {
-  if (availableBytes === null) return t('Free memory of {0} unknown', device);
-  const rest = availableBytes - totalBytes;
-  const amount =
-    Math.abs(rest) >= gib / 20 ? `${fixed(Math.abs(rest) / gib, 1)} GiB` : bytesText(Math.abs(rest));
-  return rest < 0 ? t('Over by {0}', amount) : t('Fits, {0} to spare', amount);
-}
-
-/** Whether it surely does not fit. */
-export function isOver({ totalBytes, availableBytes }: MemoryForecast): boolean {
-  return availableBytes !== null && totalBytes > availableBytes;
-}
 
 function verdict(forecast: MemoryForecast): HTMLElement {
   const over = isOver(forecast);
@@ -57,7 +44,8 @@ export function drawMemory(
   apply: (edits: readonly RecipeEdit[]) => void,
 ): void {
   const { totalBytes, availableBytes, exact } = forecast;
-  const over = isOver(forecast);
+  const over = isOverOnDevice(forecast);
+  const workspace = workspaceNote(forecast);
   const scale = Math.max(totalBytes, availableBytes ?? 0) * (over ? 1 : 1.04);
   const percent = (value: number): string => `${(100 * value) / scale}%`;
   const amounts = forecast.parts;
@@ -66,6 +54,7 @@ export function drawMemory(
   const notes: Partial<Record<MemoryPart, string>> = {
     adapter: t('{0} parameters, fp32', count(forecast.trainableParameters)),
     activations: `${value('per_device_train_batch_size')} × ${value('max_length')}, ${checkpointing(value('gradient_checkpointing'))}`,
+    ...(workspace === undefined ? {} : { workspace }),
   };
   fill(
     place,
@@ -152,8 +141,21 @@ export function drawMemory(
               'tr',
               {},
               el('td', { colspan: 2 }, t('System memory')),
-              el('td', { class: 'nt' }, t('beside the device: process, checkpoint')),
-              el('td', { class: 'num' }, quantity(...bytes(forecast.hostBytes))),
+              el(
+                'td',
+                { class: 'nt' },
+                forecast.availableHostBytes === null
+                  ? t('beside the device: process, checkpoint')
+                  : t(
+                      'beside the device: process, checkpoint; {0} available',
+                      bytesText(forecast.availableHostBytes),
+                    ),
+              ),
+              el(
+                'td',
+                { class: isOverBeside(forecast) ? 'num err' : 'num' },
+                quantity(...bytes(forecast.hostBytes)),
+              ),
             ),
       ),
     ),

@@ -7,9 +7,10 @@ import { devicePeak } from './deviceLine';
 import { isLive } from './head';
 import type { RunHistory } from './history';
 
-/** What the forecast is held against: of a device the most that was taken there, else the process's own peak. */
+/** What the forecast is held against: of a device the most that was taken there, where that is told; of the CPU the process's own peak. */
 export function measuredPeak(run: RunView, own: RunHistory): number | null {
-  return devicePeak(own.device) ?? run.peakMemoryBytes;
+  const onDevice = run.plan !== null && run.plan.device !== 'cpu';
+  return devicePeak(own.device) ?? (onDevice ? null : run.peakMemoryBytes);
 }
 
 function stat(label: string, value: Child, sub: string): HTMLElement {

@@ -1,11 +1,20 @@
 // estimate RECIPE: memory by part, whether it fits, and the smallest change that makes it fit.
 import { catalogue } from '../../engine/catalogue';
+import { estimateSource } from '../../engine/estimate/deviceContext';
 import { loadRecipe } from '../../engine/recipe/load';
 import { callTrainer } from '../calls';
 import { exitCodes } from '../failure';
 import { type Terminal, table } from '../terminal';
 import { formatBytes } from '../units';
 import { type RecipeOptions, recipeAndOverrides } from './recipeArguments';
+
+/** What of the workspace is CUDA's, and how that is known. */
+function contextSentence({ bytes, measured }: { bytes: number; measured: boolean }): string {
+  const how = measured
+    ? 'as a run here measured it'
+    : `an estimate (${estimateSource}) until a run here has measured it`;
+  return `Of the workspace CUDA itself takes ${formatBytes(bytes)}, ${how}.`;
+}
 
 export async function estimate(
   recipePath: string | undefined,
@@ -31,6 +40,7 @@ export async function estimate(
   ])) {
     terminal.line(line);
   }
+  if (result.context !== null) terminal.line(contextSentence(result.context));
   terminal.line(
     result.fits ? terminal.style('green', 'It fits.') : terminal.style('red', 'It does not fit.'),
   );

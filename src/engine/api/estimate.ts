@@ -5,8 +5,10 @@ import { withLoraPlusRates } from '../adapters/loraPlus';
 import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import { baseTensors } from '../checkpoint/baseTensors';
 import { openCheckpoint } from '../checkpoint/folder';
+import { cudaDevice, readDeviceUse } from '../cuda/deviceUse';
 import { availableMemory } from '../estimate/availableMemory';
-import { forecast } from '../estimate/forecast';
+import { deviceContext } from '../estimate/deviceContext';
+import { forecast, withContext } from '../estimate/forecast';
 import { suggest } from '../estimate/suggestions';
 import { chooseDevice } from '../execution/device';
 import { modelOfRecipe } from '../models/stretchedPositions';
@@ -27,11 +29,14 @@ export async function estimate({ recipe }: EstimateParams, host: EngineHost): Pr
   const earlier = await readEarlier(model, recipe);
   const planned = (one: typeof recipe): AdapterPlan =>
     withLoraPlusRates(planAdapter(model, one, earlier), one);
-  const expect = (one: typeof recipe) => forecast(model, one, planned(one), undefined, packed);
+  const device = chooseDevice(recipe.device);
+  const context =
+    device.kind === 'cuda' ? deviceContext(cudaDevice(await readDeviceUse(), device.index ?? 0)?.name) : null;
+  const expect = (one: typeof recipe) =>
+    withContext(forecast(model, one, planned(one), undefined, packed), context);
   const { parts, totalBytes, deviceBytes, hostBytes } = expect(recipe);
   const note = preparationNote(planned(recipe));
   if (note !== undefined) host.emit({ type: 'note', message: note, time: new Date().toISOString() });
-  const device = chooseDevice(recipe.device);
   const availableBytes = await availableMemory(device);
   const availableHostBytes = device.kind === 'cpu' ? null : await availableMemory({ kind: 'cpu' });
   const fits = fitsIn({ deviceBytes, hostBytes }, availableBytes, availableHostBytes);
@@ -43,8 +48,11 @@ export async function estimate({ recipe }: EstimateParams, host: EngineHost): Pr
     hostBytes,
     availableBytes,
     availableHostBytes,
+    context,
     fits,
-    suggestions: fits ? [] : suggest(model, recipe, deviceBytes, availableBytes, need),
+    // A lighter program does not need less of system memory.
+    suggestions:
+      deviceBytes <= availableBytes ? [] : suggest(model, recipe, deviceBytes, availableBytes, need),
   };
 }
 

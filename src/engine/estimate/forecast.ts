@@ -154,6 +154,13 @@ export function besideDevice(
   return kind === 'cpu' ? {} : { saving, workspace, optimizer: hostState(slabs, recipe) };
 }
 
+/** The forecast with what CUDA itself takes, as workspace on the device. Null adds nothing. */
+export function withContext(forecast: Forecast, context: { bytes: number } | null): Forecast {
+  if (context === null) return forecast;
+  const parts = { ...forecast.parts, workspace: forecast.parts.workspace + context.bytes };
+  return { ...forecast, parts, ...totals(parts, forecast.host) };
+}
+
 /** Sums of a forecast, by place. */
 export function totals(
   parts: Forecast['parts'],

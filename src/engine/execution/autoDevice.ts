@@ -24,6 +24,12 @@ const thisMachine: DeviceProbe = {
   devices: () => readDeviceUse().catch(() => []),
 };
 let settled: Promise<SettledDevice> | undefined;
+let before: readonly DeviceUse[] | undefined;
+
+/** What the devices held before `auto` opened one of them in this process; undefined where it did not. */
+export function useBeforeSettling(): readonly DeviceUse[] | undefined {
+  return before;
+}
 
 /** Opens and closes the device that it takes. Call it before a runtime is open. */
 export function settleDevice(text: string): Promise<SettledDevice> {
@@ -35,6 +41,7 @@ export function settleDevice(text: string): Promise<SettledDevice> {
 /** The same without a memory. */
 export async function findDevice({ open, devices }: DeviceProbe): Promise<SettledDevice> {
   const found = await devices();
+  before ??= found;
   const free = (index: number): number => cudaDevice(found, index)?.memoryFreeBytes ?? 0;
   const indices = Array.from({ length: Math.max(1, found.length) }, (_, index) => index);
   indices.sort((a, b) => free(b) - free(a));

@@ -15,6 +15,8 @@ export interface DeviceWatchOptions {
   /** CUDA's number of the device. */
   index: number;
   tell: (sample: DeviceSample) => void;
+  /** Hears everything that the driver tells of the device, news or not. */
+  seen?: (use: DeviceUse) => void;
   /** Stands in for nvidia-smi in tests. */
   read?: () => Promise<readonly DeviceUse[]>;
   intervalMs?: number;
@@ -50,6 +52,7 @@ export class DeviceWatch {
     const { index, tell, read = readDeviceUse } = this.options;
     const use = cudaDevice(await read(), index);
     if (this.#stopped) return;
+    if (use !== undefined) this.options.seen?.(use);
     const sample = use === undefined ? undefined : sampleOf(use, index);
     this.#failures = sample === undefined ? this.#failures + 1 : 0;
     const now = performance.now();

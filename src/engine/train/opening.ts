@@ -4,7 +4,8 @@ import type { PlanFacts, RunEventBody } from '../../protocol/run';
 import type { AdapterPlan } from '../adapters/plan';
 import { baseTensors } from '../checkpoint/baseTensors';
 import { elements } from '../dtype';
-import { forecast } from '../estimate/forecast';
+import type { DeviceContext } from '../estimate/deviceContext';
+import { forecast, withContext } from '../estimate/forecast';
 import { chooseDevice } from '../execution/deviceName';
 import { pagingFor, stateMemory } from '../execution/paging';
 import type { Precision } from '../graph/precision';
@@ -19,6 +20,8 @@ export function planFacts(
   { plan, model, data, checkpoint }: Inputs,
   precision: Precision,
   calendar: Pick<Calendar, 'totalSteps' | 'stepsPerEpoch'>,
+  /** Null where the device is none of CUDA's. */
+  context: DeviceContext | null,
 ): PlanFacts {
   const { packed } = baseTensors(checkpoint, model);
   return {
@@ -35,7 +38,7 @@ export function planFacts(
     totalSteps: calendar.totalSteps,
     stepsPerEpoch: calendar.stepsPerEpoch,
     effectiveBatchSize: recipe.per_device_train_batch_size * recipe.gradient_accumulation_steps,
-    predictedPeakBytes: forecast(model, recipe, plan, precision, packed).totalBytes,
+    predictedPeakBytes: withContext(forecast(model, recipe, plan, precision, packed), context).deviceBytes,
   };
 }
 

@@ -9,8 +9,11 @@ import { type AdapterPlan, planAdapter } from '../adapters/plan';
 import type { AdapterSettings } from '../adapters/settings';
 import { catalogue } from '../catalogue';
 import { baseTensors } from '../checkpoint/baseTensors';
+import { readDeviceUse } from '../cuda/deviceUse';
 import { type Batch, planBatches } from '../data';
 import { reportOf, SessionError, type UserError } from '../errors';
+import { ContextMeter, deviceContext } from '../estimate/deviceContext';
+import { useBeforeSettling } from '../execution/autoDevice';
 import { baseQuantization } from '../execution/baseQuantization';
 import { BaseWeights } from '../execution/baseWeights';
 import { chooseDevice, openDevice } from '../execution/device';
@@ -40,6 +43,8 @@ import { type Later, type MicroStep, Trainer } from './trainer';
 
 /** Trains by a validated recipe. Raises UserError for whatever a person can mend; the run's folder then holds what was done. */
 export async function train({ recipe, notes }: TrainParams, host: EngineHost): Promise<TrainResult> {
+  // Before this process opens it.
+  const meter = await contextMeter(recipe);
   const inputs = await readInputs(recipe, host);
   // Before the folder: a device that is not there leaves nothing behind.
   const precision = await choosePrecision(recipe.dtype, chooseDevice(recipe.device));
@@ -47,13 +52,20 @@ export async function train({ recipe, notes }: TrainParams, host: EngineHost): P
   try {
     const { folder, from } = await openFolder(recipe);
     try {
-      return await new Run(recipe, inputs, folder, runtime, precision, host).go(from, notes);
+      return await new Run(recipe, inputs, folder, runtime, precision, host, meter).go(from, notes);
     } finally {
       folder.release();
     }
   } finally {
     await runtime.close();
   }
+}
+
+/** Of what CUDA itself takes of the device; undefined where the run computes elsewhere. */
+async function contextMeter({ device }: Recipe): Promise<ContextMeter | undefined> {
+  const { kind, index = 0 } = chooseDevice(device);
+  if (kind !== 'cuda') return undefined;
+  return new ContextMeter(useBeforeSettling() ?? (await readDeviceUse()), index);
 }
 
 /** The run's folder: a new one, or with `resume_from_checkpoint` the old one and the checkpoint to go on from. */
@@ -99,6 +111,7 @@ class Run {
     private readonly runtime: Runtime,
     private readonly precision: Precision,
     private readonly host: EngineHost,
+    private readonly meter: ContextMeter | undefined,
   ) {
     const options = batchOptions(recipe, inputs, 'train');
     this.#training = new Calendar(inputs.data.train, options, recipe);
@@ -142,10 +155,9 @@ class Run {
     let device: DeviceWatch | undefined;
     try {
       const resumedFromStep = from ? this.#progress.step : null;
-      const facts = planFacts(recipe, this.inputs, this.precision, {
-        totalSteps: this.#totalSteps,
-        stepsPerEpoch: this.#training.stepsPerEpoch,
-      });
+      const steps = { totalSteps: this.#totalSteps, stepsPerEpoch: this.#training.stepsPerEpoch };
+      const context = this.meter ? deviceContext(this.meter.name) : null;
+      const facts = planFacts(recipe, this.inputs, this.precision, steps, context);
       const run = this.folder.path;
       this.#recorder.emit({ type: 'run-started', run, pid: process.pid, plan: facts, resumedFromStep });
       for (const event of openingRemarks(recipe, this.inputs, [...notes, ...startNotes], warnings))
@@ -279,6 +291,11 @@ class Run {
     return new DeviceWatch({
       index,
       tell: (sample) => this.#recorder.emit({ type: 'device', step: this.#progress.step, ...sample }),
+      seen: (use) => {
+        // Kernels are loaded when they first run. What cannot be remembered is measured by the next run.
+        if (this.#progress.step > 0)
+          this.meter?.seen(use, this.runtime.memory().reservedBytes).catch(() => undefined);
+      },
     });
   }
 

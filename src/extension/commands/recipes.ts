@@ -42,7 +42,16 @@ export const recipeCommands: Readonly<Record<string, Command>> = {
     );
     const verdict = estimate.fits ? vscode.l10n.t('It fits.') : vscode.l10n.t('It does not fit.');
     const total = `${formatBytes(estimate.deviceBytes)} / ${formatBytes(estimate.availableBytes)}`;
-    await showText([path, '', `${total}. ${verdict}`, '', ...parts, '', ...changes].join('\n'));
+    const beside =
+      estimate.availableHostBytes === null
+        ? []
+        : [
+            `${vscode.l10n.t('System memory')} ${formatBytes(estimate.hostBytes)} / ${formatBytes(estimate.availableHostBytes)}`,
+          ];
+    const own = estimate.context === null ? [] : [contextSentence(estimate.context)];
+    await showText(
+      [path, '', `${total}. ${verdict}`, ...beside, '', ...parts, ...own, '', ...changes].join('\n'),
+    );
     return estimate;
   },
 
@@ -62,3 +71,13 @@ export const recipeCommands: Readonly<Record<string, Command>> = {
       await vscode.commands.executeCommand('vscode.openWith', vscode.Uri.file(recipe), 'default');
   },
 };
+
+/** What of the workspace is CUDA's, and how that is known. */
+function contextSentence({ bytes, measured }: { bytes: number; measured: boolean }): string {
+  return measured
+    ? vscode.l10n.t('Of the workspace CUDA itself takes {0}, as a run here measured it.', formatBytes(bytes))
+    : vscode.l10n.t(
+        'Of the workspace CUDA itself takes {0}, an estimate until a run here has measured it.',
+        formatBytes(bytes),
+      );
+}

@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type * as vscode from 'vscode';
+import type { DeviceContext } from '../../engine/estimate/deviceContext';
 import type { Forecast } from '../../engine/estimate/forecast';
 import type { Model } from '../../engine/models/architecture';
 import type {
@@ -36,6 +37,9 @@ export class Forecaster implements vscode.Disposable {
   #recipe: Recipe | undefined;
   /** Null where nothing tells. */
   #available: number | null = 0;
+  /** In system memory; null where that is the device's. */
+  #availableBeside: number | null = null;
+  #context: DeviceContext | null = null;
   #asked = 0;
   #exactKey = '';
   /** Of the exact forecast that is being computed. */
@@ -59,9 +63,13 @@ export class Forecaster implements vscode.Disposable {
     this.#asked = changedAt;
     const { quickForecast, forecastKey } = await import('../engineParts');
     const available = await this.devices.free(recipe.device);
+    const beside = await this.devices.freeBeside(recipe.device);
+    const context = await this.devices.context(recipe.device);
     if (this.#recipe !== recipe) return;
     const before = this.#available;
     this.#available = available;
+    this.#availableBeside = beside;
+    this.#context = context;
     const key = forecastKey(recipe);
     if (key === this.#exactKey && this.#last !== undefined) this.#retell(recipe, this.#last, before);
     else if (key !== this.#askedKey) {
@@ -171,7 +179,7 @@ export class Forecaster implements vscode.Disposable {
           this.#tell(
             this.#last,
             true,
-            answer.suggestions.flatMap((one) => suggestion(one) ?? []),
+            answer.suggestions.flatMap((one) => suggestion(one, this.#context?.bytes ?? 0) ?? []),
           );
         return;
       case 'deep':
@@ -204,14 +212,20 @@ export class Forecaster implements vscode.Disposable {
 
   /** The same exact forecast, against what is free now; what would make it fit is looked for where it fitted before. */
   #retell(recipe: Recipe, forecast: Forecast, before: number | null): void {
-    const over = fits(forecast, before) && !fits(forecast, this.#available);
+    const over = this.#fits(forecast, before) && !this.#fits(forecast, this.#available);
     this.#tell(forecast, true, over ? null : undefined);
     if (over) this.#askSuggestions(recipe, forecast, this.#next(0));
   }
 
   #askSuggestions(recipe: Recipe, forecast: Forecast, id: number): void {
-    if (this.#available !== null && !fits(forecast, this.#available))
-      this.#ask({ kind: 'suggest', id, recipe, availableBytes: this.#available });
+    const room = this.#available === null ? null : this.#available - (this.#context?.bytes ?? 0);
+    if (room !== null && !this.#fits(forecast, this.#available))
+      this.#ask({ kind: 'suggest', id, recipe, availableBytes: room });
+  }
+
+  /** On the device. Where nothing is told of its memory, nothing is said against the run. */
+  #fits({ deviceBytes }: Forecast, available: number | null): boolean {
+    return available === null || deviceBytes + (this.#context?.bytes ?? 0) <= available;
   }
 
   #suggestions: readonly MemorySuggestion[] | null = null;
@@ -220,12 +234,16 @@ export class Forecaster implements vscode.Disposable {
   #tell(forecast: Forecast, exact: boolean, suggestions: MemorySuggestion[] | null | undefined): void {
     if (suggestions !== undefined) this.#suggestions = suggestions;
     const { trainableParameters, hostBytes } = forecast;
+    const parts = onDevice(forecast);
+    const own = this.#context?.bytes ?? 0;
     this.listener.forecast({
       exact,
-      parts: onDevice(forecast),
-      totalBytes: forecast.deviceBytes,
+      parts: { ...parts, workspace: parts.workspace + own },
+      totalBytes: forecast.deviceBytes + own,
       hostBytes,
       availableBytes: this.#available,
+      availableHostBytes: this.#availableBeside,
+      context: this.#context,
       device: this.#recipe?.device ?? 'auto',
       trainableParameters,
       suggestions: this.#suggestions,
@@ -237,11 +255,6 @@ export class Forecaster implements vscode.Disposable {
     const { describeData } = await import('../engineParts');
     if (this.#recipe !== undefined) this.listener.dataset(describeData(data, this.#recipe));
   }
-}
-
-/** Where nothing is told of the device's memory, nothing is said against the run. */
-function fits({ deviceBytes }: Forecast, available: number | null): boolean {
-  return available === null || deviceBytes <= available;
 }
 
 /** The parts without what lies in system memory beside the device's. */
@@ -268,8 +281,11 @@ function isData(answer: Answer): boolean {
   return answer.kind === 'data' || (answer.kind === 'failed' && answer.about === 'data');
 }
 
-/** `key: value, key: value` as the engine writes a change → edits. */
-function suggestion(one: { change: string; totalBytes: number }): MemorySuggestion | undefined {
+/** `key: value, key: value` as the engine writes a change → edits. @param beside what no change alters. */
+function suggestion(
+  one: { change: string; totalBytes: number },
+  beside: number,
+): MemorySuggestion | undefined {
   const edits = [...one.change.matchAll(/(\w+): (\[[^\]]*\]|[^,]+)/g)].map(([, key, text]): RecipeEdit => {
     const list = /^\[(.*)\]$/.exec(text!);
     if (list !== null) return { key: key!, value: list[1]!.split(', ') };
@@ -279,5 +295,5 @@ function suggestion(one: { change: string; totalBytes: number }): MemorySuggesti
   const same = edits.every(({ key }) =>
     /^(gradient_checkpointing|per_device_\w+|gradient_accumulation_steps)$/.test(key),
   );
-  return edits.length === 0 ? undefined : { edits, totalBytes: one.totalBytes, sameResult: same };
+  return edits.length === 0 ? undefined : { edits, totalBytes: one.totalBytes + beside, sameResult: same };
 }

@@ -31,6 +31,8 @@ export interface EstimateResult {
   availableBytes: number;
   /** In system memory; null where the device is the CPU. */
   availableHostBytes: number | null;
+  /** What of `workspace` CUDA itself takes of the device, and whether a run here has measured it; null on other devices. */
+  context: { bytes: number; measured: boolean } | null;
   /** Each in its own place. */
   fits: boolean;
   /** Smallest change first; their bytes are on the device. */

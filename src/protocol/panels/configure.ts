@@ -171,6 +171,10 @@ export interface MemoryForecast {
   hostBytes: number;
   /** Free on the device; null where nothing tells. */
   availableBytes: number | null;
+  /** Free in system memory; null where the device is the CPU. */
+  availableHostBytes: number | null;
+  /** What of `workspace` CUDA itself takes, and whether a run here has measured it; null on other devices. */
+  context: { bytes: number; measured: boolean } | null;
   device: string;
   trainableParameters: number;
   /** Only with an exact one that does not fit; null while they are being looked for. */

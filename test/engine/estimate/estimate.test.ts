@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { estimate, fitsIn } from '../../../src/engine/api/estimate';
 import { catalogue } from '../../../src/engine/catalogue';
 import { CheckpointError } from '../../../src/engine/errors';
+import { estimatedBytes, rememberContext } from '../../../src/engine/estimate/deviceContext';
 import { forecast } from '../../../src/engine/estimate/forecast';
 import { suggest } from '../../../src/engine/estimate/suggestions';
 import { decompositionBytes } from '../../../src/engine/linalg/decompositionMemory';
@@ -172,4 +173,37 @@ test('a checkpoint that does not fit its config is refused before anything is co
     code: 'checkpoint-tensors-mismatch',
     says: ['embed_tokens'],
   });
+});
+
+test('for a CUDA device the driver’s words decide, CUDA’s own part included; too little memory there brings suggestions', {
+  skip: process.platform === 'win32',
+}, async (t) => {
+  const folder = await scratch(t);
+  await writeTinyModel(folder, {}, 'F32');
+  const { PATH, LORA_WORKBENCH_CUDA_FOLDER: before } = process.env;
+  t.after(() => {
+    process.env.PATH = PATH;
+    if (before === undefined) delete process.env.LORA_WORKBENCH_CUDA_FOLDER;
+    else process.env.LORA_WORKBENCH_CUDA_FOLDER = before;
+  });
+  process.env.PATH = `${folder}:${PATH}`;
+  process.env.LORA_WORKBENCH_CUDA_FOLDER = folder;
+  const answers = async (free: number) => {
+    const script = `#!/bin/sh\necho "0, GPU-a, H, 80000, 1, ${free}, 0, Disabled"\n`;
+    writeFileSync(join(folder, 'nvidia-smi'), script, { mode: 0o755 });
+    return estimate({ recipe: recipeOf(folder, { device: 'cuda', dtype: 'float32' }), notes: [] }, host);
+  };
+  const wide = await answers(1000);
+  assert.deepEqual(wide.context, { bytes: estimatedBytes, measured: false });
+  assert.ok(wide.parts.workspace > estimatedBytes && wide.deviceBytes > estimatedBytes);
+  assert.deepEqual([wide.fits, wide.availableBytes], [true, 1000 * 2 ** 20]);
+  assert.ok(wide.availableHostBytes! > 0);
+  await rememberContext('H', 500 * 2 ** 20);
+  const measured = await answers(1000);
+  assert.deepEqual(measured.context, { bytes: 500 * 2 ** 20, measured: true });
+  assert.equal(measured.deviceBytes - wide.deviceBytes, 500 * 2 ** 20 - estimatedBytes);
+  const tight = await answers(500);
+  assert.equal(tight.fits, false);
+  assert.ok(tight.suggestions.every(({ totalBytes }) => totalBytes > 500 * 2 ** 20));
+  assert.ok(tight.suggestions.length > 0);
 });

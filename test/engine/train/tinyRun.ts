@@ -92,12 +92,8 @@ export class TestHost implements EngineHost {
   }
 }
 
-/** Trains in a tiny workspace by a few settings over small defaults. */
-export async function trainTiny(
-  folder: string,
-  settings: Record<string, unknown>,
-  host: EngineHost = new TestHost(),
-) {
+/** A recipe in a tiny workspace by a few settings over small defaults, validated. */
+export function tinyRecipe(folder: string, settings: Record<string, unknown>) {
   const recipe = {
     model: 'base',
     dataset: 'train.jsonl',
@@ -113,6 +109,15 @@ export async function trainTiny(
   };
   const file = join(folder, 'tiny.lora.json');
   writeFileSync(file, JSON.stringify(recipe));
-  const loaded = loadRecipe(file, catalogue);
-  return train({ recipe: loaded.recipe, notes: loaded.notes }, host);
+  return loadRecipe(file, catalogue);
+}
+
+/** Trains by it. */
+export async function trainTiny(
+  folder: string,
+  settings: Record<string, unknown>,
+  host: EngineHost = new TestHost(),
+) {
+  const { recipe, notes } = tinyRecipe(folder, settings);
+  return train({ recipe, notes }, host);
 }

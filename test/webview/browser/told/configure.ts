@@ -102,11 +102,15 @@ const forecast: MemoryForecast = {
   totalBytes: 5e9,
   availableBytes: 8e9,
   hostBytes: 0,
+  availableHostBytes: null,
+  context: null,
   device: word,
   trainableParameters: 128_000_000,
   suggestions: [],
   tookMs: 3,
 };
+/** More than system memory holds. */
+const beside = { hostBytes: 2e9, availableHostBytes: 1e9 };
 const dataset: DatasetFacts = {
   rows: 100,
   examples: 90,
@@ -138,6 +142,8 @@ export const configure: Told = {
     ],
     ['forecast', forecast],
     ['forecast', { ...forecast, exact: false, availableBytes: null }],
+    ['forecast', { ...forecast, ...beside, context: { bytes: 3e8, measured: true } }],
+    ['forecast', { ...forecast, ...beside, availableBytes: 1e9, context: { bytes: 3e8, measured: false } }],
     [
       'forecast',
       {
