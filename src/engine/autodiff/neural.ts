@@ -16,21 +16,6 @@ export const neuralGradients = defineGradients({
     },
     samples: [{ inputs: [{ shape: [2, 2, 5], range: [-2, 2] }], attributes: { axis: -1 } }],
   },
-  SoftmaxMatMul: {
-    // O = P·V: dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P∘(dP − rowsum(O∘dO)), for rowsum(P∘dP) = rowsum(O∘dO).
-    grad: (c) => {
-      const { b } = c;
-      const [p, dO] = [c.output(1), c.dOutput(0)];
-      let dScores = null;
-      if (c.needs(0)) {
-        const dP = b.product(dO, c.input(1), { transB: true });
-        const shift = b.sum(b.mul(c.output(0), dO), [-1]);
-        dScores = b.mul(p, b.sub(dP, shift));
-      }
-      return [dScores, c.needs(1) ? b.product(p, dO, { transA: true }) : null];
-    },
-    samples: [{ inputs: [{ shape: [2, 3, 4], range: [-2, 2] }, { shape: [2, 4, 5] }] }],
-  },
   SimplifiedLayerNormalization: {
     // y = x·s·w with s = 1/rms. With t = dY∘w: dX = s·t − x·(s³/D)·Σ(t∘x), dw = Σ dY∘x·s.
     grad: (c) => {

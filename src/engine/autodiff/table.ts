@@ -1,5 +1,6 @@
 // The gradient table, put together from its families. A new gradient is one row in one of them.
 import type { OpName } from '../graph/ops';
+import { attentionGradients } from './attention';
 import { elementwiseGradients } from './elementwise';
 import { layoutGradients } from './layout';
 import { matmulGradients } from './matmul';
@@ -14,6 +15,7 @@ const rows = {
   ...layoutGradients,
   ...reduceGradients,
   ...neuralGradients,
+  ...attentionGradients,
   ...packedGradients,
 } as unknown as Partial<Record<OpName, GradientRow>>;
 

@@ -2,7 +2,7 @@
 // losses nor what the graph is for.
 import type { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
-import type { Precision } from '../graph/precision';
+import { type Precision, singlePrecision } from '../graph/precision';
 import type { Model } from '../models/architecture';
 import type { AttentionBuilder } from '../models/attention';
 import { fullAttention } from '../models/attentions';
@@ -50,8 +50,9 @@ export function batchForward(
 ): { forward: ForwardPass; hidden: Value } {
   const { rows, length } = o;
   const { segments } = inputs;
-  const device = o.precision?.device;
-  const attention = attentionBuilder(b, { rows, length, ...(segments ? { segments } : {}), device });
+  const { device, compute } = o.precision ?? singlePrecision;
+  const fused = device === 'cuda' && compute !== 'float32';
+  const attention = attentionBuilder(b, { rows, length, ...(segments ? { segments } : {}), device, fused });
   const forward = new ForwardPass(
     b,
     o.model,

@@ -22,6 +22,7 @@ export class GraphBuilder {
   readonly #counts = new Map<string, number>();
   readonly #constants = new Map<string, Value>();
   readonly #tables = new Map<ConstantData, Value>();
+  readonly #shared = new Map<string, Value>();
   #scope = '';
   #keep: Keep | undefined;
 
@@ -74,6 +75,16 @@ export class GraphBuilder {
     const value: Value = { name: this.#unique(name), dtype, shape, outputIndex: 0, data };
     if (key !== undefined) this.#constants.set(key, value);
     else this.#tables.set(data, value);
+    return value;
+  }
+
+  /** What `make` gives when a key is first asked for, kept for all that ask later: masks, columns of ones. */
+  once(key: string, make: () => Value): Value {
+    let value = this.#shared.get(key);
+    if (!value) {
+      value = this.keeping('always', make);
+      this.#shared.set(key, value);
+    }
     return value;
   }
 

@@ -1,18 +1,12 @@
 // Causal self-attention as plain products and a softmax, for training and evaluation: what autodiff can go through.
 //
-// Query blocks: above `blockLength` positions the queries are cut into blocks, each multiplied with the keys it can see
-// only. At 1,024 positions this saves a tenth of the time and a fifth of the activation memory of the CPU. On CUDA every block
-// costs kernels, so that there blocks are as large as their scores' memory allows.
+// The queries are cut into blocks, each multiplied with the keys it can see only (graph/causalBlocks.ts). On CUDA in 16 bits one
+// fused operator attends forward, and the blocks are made on the way back alone.
 import type { GraphBuilder } from '../graph/builder';
-import type { Keep, Value } from '../graph/graph';
+import { type Block, causalMask, masked, queryBlocks, visibleKeys } from '../graph/causalBlocks';
+import { float, type Keep, type Value } from '../graph/graph';
 import type { Precision } from '../graph/precision';
 import type { AttentionCall, Forward } from './architecture';
-
-/** A masked score: exp underflows to exactly zero, and sums with real scores stay finite. */
-const masked = -1e30;
-const blockLength = 256;
-/** Most that the scores of one block take on CUDA, in fp32. Chosen, not measured on a GPU. */
-const scoreBytes = 256 * 2 ** 20;
 
 /** The attention layers of one graph. */
 export interface AttentionLayers {
@@ -28,6 +22,8 @@ export interface AttentionShape {
   segments?: Value;
   /** Whose kernels run the graph; the CPU's by default. */
   device?: Precision['device'] | undefined;
+  /** Whether the device has one operator for causal attention in the type that the graph computes in; not so by default. */
+  fused?: boolean | undefined;
 }
 
 /** Makes the attention of a training graph; evaluation and generation always see every earlier token. */
@@ -38,30 +34,44 @@ export class TrainingAttention implements AttentionLayers {
   readonly #rotation: Rotation;
   readonly #products: CausalProducts;
 
-  /** @param segments int64 [B, S], the number of the packed example that a position belongs to; undefined without packing. */
   constructor(
     private readonly b: GraphBuilder,
-    private readonly rows: number,
-    private readonly length: number,
-    segments?: Value,
-    device?: Precision['device'],
+    private readonly shape: AttentionShape,
   ) {
+    const { rows, length, segments, device } = shape;
     this.#rotation = new Rotation(b, rows, length);
     this.#products = new CausalProducts(b, rows, length, segments, device);
   }
 
   apply(f: Pick<Forward, 'positions'>, call: AttentionCall): Value {
-    const { b, rows, length } = this;
+    const { b } = this;
+    const { rows, length } = this.shape;
     const { heads, keyValueHeads, headSize } = call;
     const group = heads / keyValueHeads;
     const query = this.#rotation.apply(f, call, call.query, heads);
     const key = this.#rotation.apply(f, call, call.key, keyValueHeads);
+    if (this.#fuses(call)) {
+      const open = (x: Value, count: number): Value => b.reshape(x, [rows, length, count * headSize]);
+      const mixed = b.op(
+        'CausalAttention',
+        [open(query, heads), open(key, keyValueHeads), open(call.value, keyValueHeads)],
+        { num_heads: heads, kv_num_heads: keyValueHeads, scale: float(call.scale) },
+      );
+      return b.reshape(mixed, [rows * length, heads * headSize]);
+    }
     const q = b.transpose(b.reshape(query, [rows, length, keyValueHeads, group, headSize]), [0, 2, 3, 1, 4]);
     const k = b.transpose(b.reshape(key, [rows, length, keyValueHeads, headSize]), [0, 2, 1, 3]);
     const v = b.transpose(b.reshape(call.value, [rows, length, keyValueHeads, headSize]), [0, 2, 1, 3]);
     const joined = this.#products.apply(q, k, v, call);
     const merged = b.keeping('cheap', () => b.transpose(joined, [0, 3, 1, 2, 4]));
     return b.reshape(merged, [rows * length, heads * headSize]);
+  }
+
+  /** The operator knows neither packed examples nor windows, and heads of some sizes alone. */
+  #fuses({ headSize, window }: AttentionCall): boolean {
+    const { fused, segments, length } = this.shape;
+    const whole = window === undefined || window >= length;
+    return fused === true && !segments && whole && length > 1 && headSize % 8 === 0 && headSize <= 256;
   }
 }
 
@@ -90,8 +100,6 @@ export class Rotation {
 
 /** softmax(scale·q·kᵀ + mask)·v for sequences of one length, causal, in query blocks. */
 export class CausalProducts {
-  readonly #masks = new Map<string, Value>();
-
   /** @param segments int64 [B, S] or undefined, as above. */
   constructor(
     private readonly b: GraphBuilder,
@@ -138,57 +146,26 @@ export class CausalProducts {
 
   /** What is added to the scores of a query block: zero where a position may look, `masked` elsewhere. */
   #mask(block: Block, firstKey: number, window: number | undefined): Value {
-    const key = `${block.start}:${block.end}:${firstKey}:${window ?? ''}`;
-    let mask = this.#masks.get(key);
-    if (!mask) {
-      mask = this.b.keeping('always', () => this.#buildMask(block, firstKey, window));
-      this.#masks.set(key, mask);
-    }
-    return mask;
-  }
-
-  #buildMask(block: Block, firstKey: number, window: number | undefined): Value {
-    const { b } = this;
-    const [count, keys] = [block.end - block.start, block.end - firstKey];
-    const visible = new Uint8Array(count * keys);
-    for (let q = 0; q < count; q++) {
-      const position = block.start + q;
-      const from = Math.max(firstKey, window === undefined ? 0 : position - window + 1);
-      for (let k = from; k <= position; k++) visible[q * keys + k - firstKey] = 1;
-    }
-    if (!this.segments) {
-      const added = new Float32Array(count * keys);
-      for (let i = 0; i < added.length; i++) added[i] = visible[i] ? 0 : masked;
-      return b.constant('float32', [count, keys], added, 'causal_mask');
-    }
-    const none: Record<string, never> = {};
-    const causal = b.constant('bool', [1, 1, 1, count, keys], visible, 'causal');
-    const mine = b.reshape(b.slice(this.segments, 1, block.start, block.end), [this.rows, 1, 1, count, 1]);
-    const theirs = b.reshape(b.slice(this.segments, 1, firstKey, block.end), [this.rows, 1, 1, 1, keys]);
-    const together = b.op('And', [b.op('Equal', [mine, theirs], none), causal], none);
-    return b.op('Where', [together, b.scalar(0), b.scalar(masked)], none);
+    const { b, segments } = this;
+    if (!segments) return causalMask(b, block, firstKey, window);
+    return b.once(
+      `segment mask ${segments.name} ${block.start}:${block.end}:${firstKey}:${window ?? ''}`,
+      () => {
+        const none: Record<string, never> = {};
+        const [count, keys] = [block.end - block.start, block.end - firstKey];
+        const visible = visibleKeys(block, firstKey, window);
+        const causal = b.constant('bool', [1, 1, 1, count, keys], visible, 'causal');
+        const mine = b.reshape(b.slice(segments, 1, block.start, block.end), [this.rows, 1, 1, count, 1]);
+        const theirs = b.reshape(b.slice(segments, 1, firstKey, block.end), [this.rows, 1, 1, 1, keys]);
+        const together = b.op('And', [b.op('Equal', [mine, theirs], none), causal], none);
+        return b.op('Where', [together, b.scalar(0), b.scalar(masked)], none);
+      },
+    );
   }
 }
 
 /** The output is kept, the probabilities are cheap to make again. */
 const keepProbabilitiesCheap: readonly Keep[] = ['product', 'cheap'];
-
-export interface Block {
-  start: number;
-  end: number;
-}
-
-/** @param sequences rows times heads: each has its own scores. */
-export function queryBlocks(length: number, sequences: number, device: Precision['device']): Block[] {
-  const most = Math.max(1, Math.floor(length / blockLength));
-  const needed = Math.ceil((4 * sequences * length * length) / scoreBytes);
-  const count = device === 'cuda' ? Math.min(most, Math.max(1, needed)) : most;
-  const size = Math.ceil(length / count);
-  return Array.from({ length: count }, (_, i) => ({
-    start: i * size,
-    end: Math.min(length, (i + 1) * size),
-  })).filter((block) => block.start < block.end);
-}
 
 /** The cos and sin caches of a rotary embedding as constants, made once per graph. */
 export function rotaryCaches(

@@ -19,8 +19,7 @@ interface AttentionChoice {
   builder(recipe: AttentionSettings, model: Model): AttentionBuilder;
 }
 
-export const fullAttention: AttentionBuilder = (b, { rows, length, segments, device }) =>
-  new TrainingAttention(b, rows, length, segments, device);
+export const fullAttention: AttentionBuilder = (b, shape) => new TrainingAttention(b, shape);
 
 const choices: readonly AttentionChoice[] = [
   {

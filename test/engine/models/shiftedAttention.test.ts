@@ -8,9 +8,10 @@ import { readSafetensors, readTensor } from '../../../src/engine/checkpoint/safe
 import { elements } from '../../../src/engine/dtype';
 import { Program } from '../../../src/engine/execution/program';
 import { GraphBuilder } from '../../../src/engine/graph/builder';
+import { queryBlocks } from '../../../src/engine/graph/causalBlocks';
 import { lower } from '../../../src/engine/graph/passes/lower';
 import type { AttentionCall } from '../../../src/engine/models/architecture';
-import { type AttentionBuilder, queryBlocks, TrainingAttention } from '../../../src/engine/models/attention';
+import { type AttentionBuilder, TrainingAttention } from '../../../src/engine/models/attention';
 import { attentionOf, groupSize } from '../../../src/engine/models/attentions';
 import { modelFromConfig } from '../../../src/engine/models/registry';
 import { blockRuns, ShiftedAttention } from '../../../src/engine/models/shiftedAttention';
@@ -85,7 +86,8 @@ async function run(builder: AttentionBuilder, s: Sizes, given: Tensors) {
     ]),
   ) as Record<'y' | 'q' | 'k' | 'v', Float32Array>;
   program.release();
-  return { ...results, products: graph.nodes.reduce((sum, node) => sum + productSize(node), 0) };
+  const fused = graph.nodes.filter(({ op }) => op === 'GroupQueryAttention').length;
+  return { ...results, fused, products: graph.nodes.reduce((sum, node) => sum + productSize(node), 0) };
 }
 
 /** Multiplications of the products of two activations. */
@@ -262,7 +264,7 @@ test('gradients are slopes, with grouped heads and a block that is not full', as
 test('one block over everything: the half without shift is full attention, to the last bit', async () => {
   const s: Sizes = { rows: 2, heads: 4, keyHeads: 4, length: 16, width: 4 };
   const tensors = randomTensors(s);
-  const full = await run((b, o) => new TrainingAttention(b, o.rows, o.length), s, tensors);
+  const full = await run((b, o) => new TrainingAttention(b, o), s, tensors);
   const ours = await run(shifted(16), s, tensors);
   const half = 2 * s.width;
   for (let i = 0; i < s.rows * s.length; i++) {
@@ -290,7 +292,7 @@ test('what comes later changes nothing before it', async () => {
 test('products shrink with the blocks', async () => {
   const s: Sizes = { rows: 1, heads: 2, keyHeads: 2, length: 512, width: 4 };
   const tensors = randomTensors(s);
-  const full = await run((b, o) => new TrainingAttention(b, o.rows, o.length), s, tensors);
+  const full = await run((b, o) => new TrainingAttention(b, o), s, tensors);
   const [half, quarter] = [await run(shifted(128), s, tensors), await run(shifted(64), s, tensors)];
   assert.ok(half.products < full.products / 2 && quarter.products < half.products / 1.5);
 });
@@ -301,20 +303,43 @@ test('on CUDA short sequences are one block, with the numbers of many', async ()
     const s: Sizes = { rows: 1, heads: 2, keyHeads: 1, length: 600, width: 4, ...more };
     const tensors = randomTensors(s);
     const on = (device: 'cpu' | 'cuda') =>
-      run((b, o) => new TrainingAttention(b, o.rows, o.length, o.segments, device), s, tensors);
+      run((b, o) => new TrainingAttention(b, { ...o, device }), s, tensors);
     const [many, one] = [await on('cpu'), await on('cuda')];
     for (const name of ['y', 'q', 'k', 'v'] as const) close(one[name], many[name], name, 2e-5);
     assert.notEqual(one.products, many.products);
   }
 });
 
-test('blocks on CUDA are as large as their scores may be, and never smaller than the CPU’s', () => {
+test('one fused operator forward gives the numbers of the products, back too, in one block and in several', async () => {
+  const fused: AttentionBuilder = (b, o) => new TrainingAttention(b, { ...o, device: 'cuda', fused: true });
+  for (const s of [
+    { rows: 2, heads: 4, keyHeads: 2, length: 24, width: 8 },
+    { rows: 1, heads: 64, keyHeads: 16, length: 512, width: 8 },
+    { rows: 1, heads: 3, keyHeads: 3, length: 9, width: 16, window: 9 },
+  ] satisfies Sizes[]) {
+    const tensors = randomTensors(s);
+    const [plain, ours] = [
+      await run((b, o) => new TrainingAttention(b, o), s, tensors),
+      await run(fused, s, tensors),
+    ];
+    for (const name of ['y', 'q', 'k', 'v'] as const) close(ours[name], plain[name], name, 2e-5);
+    assert.equal(ours.fused, 1);
+    assert.equal(plain.fused, 0);
+  }
+  // What the operator does not know stays products.
+  for (const more of [{ window: 5 }, { segments: [0, 0, 0, 1, 1, 1, 1, 1, 2] }, { width: 4 }]) {
+    const s: Sizes = { rows: 1, heads: 3, keyHeads: 3, length: 9, width: 16, ...more };
+    assert.equal((await run(fused, s, randomTensors(s))).fused, 0);
+  }
+});
+
+test('blocks on CUDA: as many as make the scores smaller by more than their kernels take, and no more than memory needs', () => {
   const sizes = (length: number, sequences: number, device: 'cpu' | 'cuda') =>
     queryBlocks(length, sequences, device).map(({ start, end }) => end - start);
   assert.deepEqual(sizes(1024, 32, 'cpu'), [256, 256, 256, 256]);
-  assert.deepEqual(sizes(1024, 32, 'cuda'), [1024]);
-  // 32 heads of four rows: 512 MiB of scores.
-  assert.deepEqual(sizes(1024, 128, 'cuda'), [512, 512]);
+  assert.deepEqual(sizes(1024, 8, 'cuda'), [1024]);
+  assert.deepEqual(sizes(1024, 32, 'cuda'), [512, 512]);
+  assert.deepEqual(sizes(1024, 128, 'cuda'), [256, 256, 256, 256]);
   assert.deepEqual(sizes(512, 1e6, 'cuda'), sizes(512, 1e6, 'cpu'));
   assert.deepEqual(sizes(1, 1, 'cuda'), [1]);
   assert.equal(

@@ -63,6 +63,42 @@ export const neuralOps = defineOps({
       return [b.op('MatMul', [p, inputs[1]!], {}), p];
     },
   } as OpDefinition<Record<string, never>>,
+  /** Softmax over the last axis, kept in the compute type; kernels add up in fp32. */
+  Probabilities: {
+    domain: 'workbench',
+    precision: 'half',
+    infer: (inputs, _, fail) => [required(inputs, 0, fail)],
+    expand: (b, inputs) => [b.op('Softmax', [inputs[0]!], { axis: -1 })],
+  } as OpDefinition<Record<string, never>>,
+  /**
+   * Causal attention whose scores never lie in memory: query [B, S, H·Dh], key and value [B, S, K·Dh] → [B, S, H·Dh]. The way back
+   * makes the scores again, block by block (autodiff/attention.ts).
+   */
+  CausalAttention: {
+    domain: 'workbench',
+    precision: 'half',
+    infer: (inputs, a, fail) => {
+      const [query, key, value] = [0, 1, 2].map((i) => required(inputs, i, fail));
+      if (query!.shape.length !== 3 || !sameShape(key!.shape, value!.shape))
+        fail('query, key and value must be [B, S, D]');
+      if (query!.shape[2]! * a.kv_num_heads !== key!.shape[2]! * a.num_heads)
+        fail('the heads differ in size');
+      return [query!];
+    },
+    expand: (b, [query, key, value], a) => {
+      const [rows, length] = query!.shape as [number, number];
+      const last = b.constant('int32', [rows], new Int32Array(rows).fill(length - 1), 'last_position');
+      const total = b.constant('int32', [1], Int32Array.of(length), 'total_length');
+      return [
+        b.op('GroupQueryAttention', [query!, key!, value!, null, null, last, total], {
+          ...a,
+          do_rotary: 0,
+          rotary_interleaved: 0,
+          local_window_size: -1,
+        }),
+      ];
+    },
+  } as OpDefinition<{ num_heads: number; kv_num_heads: number; scale: { float: number } }>,
   /** x, weights: x itself; going backward the gradient's rows are multiplied by the weights (broadcast). */
   ScaleGradient: {
     domain: 'workbench',
@@ -101,15 +137,18 @@ export const neuralOps = defineOps({
   /**
    * Inference only. query [B, S, H·Dh], key and value [B, S, K·Dh], past key and value [B, K, T, Dh] (written in place),
    * last filled position int32 [B], total length int32 [1], cos and sin caches or null → output, present key and value.
+   * Without a past, what is present is what was given.
    */
   GroupQueryAttention: {
     domain: 'com.microsoft',
     precision: 'cache',
-    infer: (inputs, _, fail) => [
-      required(inputs, 0, fail),
-      required(inputs, 3, fail),
-      required(inputs, 4, fail),
-    ],
+    infer: (inputs, a, fail) => {
+      const [query, key] = [required(inputs, 0, fail), required(inputs, 1, fail)];
+      if (inputs[3]) return [query, inputs[3], required(inputs, 4, fail)];
+      const [rows, length, width] = key.shape as [number, number, number];
+      const present = { dtype: key.dtype, shape: [rows, a.kv_num_heads, length, width / a.kv_num_heads] };
+      return [query, present, present];
+    },
   } as OpDefinition<{
     num_heads: number;
     kv_num_heads: number;
