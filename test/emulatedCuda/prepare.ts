@@ -35,7 +35,7 @@ cpSync(join('test', 'emulatedCuda', 'nvidia-smi'), join(commands, 'nvidia-smi'))
 const program = join(__dirname, 'translateKernel.js');
 const native = resolve('test', 'emulatedCuda', 'native');
 const hash = createHash('sha256');
-for (const file of [program, join(native, 'kernel.h')]) hash.update(readFileSync(file));
+for (const file of [program, join(native, 'kernel.h'), join(native, 'tensorCores.h')]) hash.update(readFileSync(file));
 const made = hash.digest('hex').slice(0, 16);
 const kernels = resolve('build', 'emulatedCuda', 'kernels', made);
 mkdirSync(kernels, { recursive: true });

@@ -1,6 +1,8 @@
-// CUDA's runtime library without a device, for ONNX Runtime's CUDA provider: memory is the host's, kernels do nothing, a stream is
+// CUDA's runtime library without a device, for ONNX Runtime's CUDA provider: memory is the host’s, a stream is
 // a queue that runs when somebody waits for it. Every call that matters is a line of the file that EMULATED_CUDA_TRACE names.
-// What is not here returns 0 (fakeCuda.ts). Struct offsets are those of CUDA 13.
+// What is not here returns 0 (standIns.ts). Struct offsets are those of CUDA 13.
+#define _GNU_SOURCE
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,9 +15,16 @@ enum { outOfMemory = 2, unsupportedInCapture = 900, notFound = 1 };
 /** Of a call before, until somebody asks. */
 static int failure;
 
+/** One lock for everything: a thread may wait for the device while another one gives it work. */
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static void unlock(int *held) { pthread_mutex_unlock(&lock); }
+/** Until the end of the block. */
+#define LOCKED int held __attribute__((cleanup(unlock))) = pthread_mutex_lock(&lock)
+
 static FILE *out;
 static long kernels;
 static void say(const char *format, ...) {
+  LOCKED;
   if (!out) out = fopen(getenv("EMULATED_CUDA_TRACE"), "a");
   if (kernels) fprintf(out, "kernels %ld\n", kernels);
   kernels = 0;
@@ -27,7 +36,6 @@ static void say(const char *format, ...) {
   fflush(out);
 }
 
-// One lock would do for threads; runs of one session at a time come from one thread at a time.
 
 typedef struct Block { char *at; size_t bytes; int device; struct Block *next; } Block;
 static Block *blocks;
@@ -52,6 +60,7 @@ static void tell(void) {
   fclose(file);
 }
 static void *take(size_t bytes, int device) {
+  LOCKED;
   Block *b = malloc(sizeof *b);
   *b = (Block){aligned_alloc(512, (bytes + 1023) / 512 * 512), bytes ? bytes : 1, device, blocks};
   // As it was left.
@@ -61,6 +70,7 @@ static void *take(size_t bytes, int device) {
   return b->at;
 }
 static void drop(void *p) {
+  LOCKED;
   for (Block **b = &blocks; *b; b = &(*b)->next)
     if ((*b)->at == p) {
       Block *gone = *b;
@@ -73,6 +83,7 @@ static void drop(void *p) {
     }
 }
 static const char *where(const void *p) {
+  LOCKED;
   Block *b = blockOf(p);
   return !b ? "pageable" : b->device ? "device" : "pinned";
 }
@@ -111,11 +122,13 @@ static void append(Queue *q, Work w) {
 static void drain(Stream *s);
 /** The default stream waits for every blocking one, and those for it: it runs at once. */
 static void drainAll(void) {
+  LOCKED;
   for (Stream *each = streams; each; each = each->next)
     if (each->blocking) drain(each);
   drain(&legacy);
 }
 static void put(void *s, Work w) {
+  LOCKED;
   Stream *stream = streamOf(s);
   append(stream->capturing ? &stream->recording : &stream->queue, w);
   if (stream == &legacy) drainAll();
@@ -125,6 +138,7 @@ void emulateLater(void *stream, void (*work)(void *), const void *data, size_t b
   put(stream, (Work){.call = work, .staged = memcpy(malloc(bytes), data, bytes)});
 }
 static void drain(Stream *s) {
+  LOCKED;
   while (s->queue.head) {
     Work *w = s->queue.head;
     s->queue.head = w->next;
@@ -175,6 +189,7 @@ int cudaGetDriverEntryPointByVersion(const char *s, void **f, unsigned v, unsign
   return 0;
 }
 int cudaPointerGetAttributes(char *a, const void *p) {
+  LOCKED;
   Block *b = blockOf(p);
   memset(a, 0, 88);
   *(int *)a = !b ? 0 : b->device ? 2 : 1;
@@ -197,6 +212,7 @@ int cudaFree(void *p) { return say("cudaFree"), drainEvery(), drop(p), 0; }
 int cudaFreeHost(void *p) { return drop(p), 0; }
 
 int cudaStreamCreateWithFlags(void **s, unsigned f) { 
+  LOCKED;
   Stream *made = calloc(1, sizeof *made);
   made->blocking = !(f & 1);
   made->next = streams;
@@ -204,6 +220,7 @@ int cudaStreamCreateWithFlags(void **s, unsigned f) {
 }
 int cudaStreamCreate(void **s) { return cudaStreamCreateWithFlags(s, 0); }
 int cudaStreamDestroy(void *s) {
+  LOCKED;
   say("cudaStreamDestroy"), drain(s);
   for (Stream **each = &streams; *each; each = &(*each)->next)
     if (*each == s) return *each = (*each)->next, free(s), 0;
@@ -214,6 +231,7 @@ int cudaStreamSynchronize(void *s) {
   return say("WAIT cudaStreamSynchronize%s", (uintptr_t)s < 4 ? " of the default stream" : ""), streamOf(s) == &legacy ? drainAll() : drain(streamOf(s)), 0;
 }
 static void drainEvery(void) {
+  LOCKED;
   for (Stream *each = streams; each; each = each->next) drain(each);
   drain(&legacy);
 }
@@ -253,12 +271,14 @@ int cudaMemcpy(void *to, const void *from, size_t bytes, int kind) {
 int cudaMemset(void *to, int value, size_t bytes) { return drainAll(), memset(to, value, bytes), 0; }
 
 int cudaStreamBeginCapture(void *s, int mode) {
+  LOCKED;
   Stream *stream = streamOf(s);
   stream->capturing = 1, recordings++;
   stream->recording = (Queue){0, 0};
   return say("cudaStreamBeginCapture %d", mode), 0;
 }
 int cudaStreamEndCapture(void *s, void **graph) {
+  LOCKED;
   Stream *stream = streamOf(s);
   stream->capturing = 0, recordings--;
   Queue *own = malloc(sizeof *own);
@@ -267,6 +287,7 @@ int cudaStreamEndCapture(void *s, void **graph) {
 }
 int cudaGraphInstantiate(void **executable, void *graph, unsigned long long flags) { return *executable = graph, 0; }
 int cudaGraphLaunch(void *executable, void *s) {
+  LOCKED;
   say("cudaGraphLaunch");
   for (Work *w = ((Queue *)executable)->head; w; w = w->next) w->kept = 1, append(&streamOf(s)->queue, *w);
   return 0;
@@ -275,6 +296,7 @@ int cudaGraphLaunch(void *executable, void *s) {
 // cudart.kernels.c
 int emulateLaunch(const void *function, dim3 grid, dim3 block, void **args, size_t shared, void *stream);
 static int launched(const void *f, dim3 g, dim3 b, void **a, size_t n, void *s) {
+  LOCKED;
   if ((uintptr_t)s < 4) say("KERNEL on the default stream");
   kernels++;
   int error = emulateLaunch(f, g, b, a, n, s);

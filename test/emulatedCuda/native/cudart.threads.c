@@ -16,6 +16,7 @@ typedef struct Fiber {
   int kind;
   uint64_t value;
   uint32_t b, c;
+  uint32_t words[8];
   // What it takes away.
   uint64_t result;
   uint8_t found;
@@ -54,6 +55,9 @@ static int gathered(Fiber *f) {
   }
   return 1;
 }
+/** By turns: a lane brings words for the one after the next when all have read this one. */
+static uint32_t gatheredWords[most / 32][2][32][8];
+static uint8_t turns[most / 32];
 static void resolve(Fiber *f) {
   Fiber *warp = fibers + (f->thread.thread & ~31u);
   uint32_t lanes = f->thread.grid->threads - (f->thread.thread & ~31u), here = 0, set = 0;
@@ -71,6 +75,8 @@ static void resolve(Fiber *f) {
     if ((int32_t)v < lowest) lowest = v;
     if ((int32_t)v > highest) highest = v;
   }
+  uint32_t number = f->thread.thread / 32;
+  if (f->kind == GATHER) turns[number] ^= 1;
   for (uint32_t lane = 0; lane < 32 && lane < lanes; lane++) {
     if (!(here >> lane & 1)) continue;
     Fiber *own = warp + lane;
@@ -103,6 +109,10 @@ static void resolve(Fiber *f) {
       case REDUCE_AND: own->result = (uint32_t)all; continue;
       case REDUCE_OR: own->result = (uint32_t)any; continue;
       case REDUCE_XOR: own->result = (uint32_t)odd; continue;
+      case GATHER:
+        memcpy(gatheredWords[number][turns[number]][lane], own->words, sizeof own->words);
+        own->result = turns[number];
+        continue;
       default: continue;
     }
     if (!own->found) from = lane;
@@ -120,6 +130,14 @@ static uint64_t exchange(Thread *t, int kind, uint32_t mask, uint64_t value, uin
   if (gathered(f)) resolve(f);
   if (f->state == WAITING) leave(f, WAITING);
   return *found = f->found, f->result;
+}
+
+typedef const uint32_t (*Words)[8];
+static Words gather(Thread *t, const uint32_t *words, int count) {
+  Fiber *f = (Fiber *)t;
+  uint8_t found;
+  memcpy(f->words, words, count * sizeof *words);
+  return gatheredWords[t->thread / 32][exchange(t, GATHER, ~0u, 0, 0, 0, &found)];
 }
 
 static void open(uint32_t id) {
@@ -156,7 +174,7 @@ static void fail(Thread *t, const char *why) {
   die(why);
   abort();
 }
-static const Calls calls = {barrier, exchange, active, yield, finish, fail};
+static const Calls calls = {barrier, exchange, gather, active, yield, finish, fail};
 
 static void start(void) {
   running->body(&current->thread);
@@ -201,7 +219,7 @@ static void runBlock(uint32_t threads) {
 }
 
 static void oneByOne(void) { die("a thread without a stack of its own meets others"); }
-static const Calls alone = {(void *)oneByOne, (void *)oneByOne, active, (void *)oneByOne, (void *)oneByOne, fail};
+static const Calls alone = {(void *)oneByOne, (void *)oneByOne, (void *)oneByOne, active, (void *)oneByOne, (void *)oneByOne, fail};
 
 void runGrid(const Kernel *kernel, const char *name, const uint32_t grid[3], const uint32_t block[3], uint32_t dynamicShared, const char *params) {
   static char *shared;

@@ -33,11 +33,13 @@ enum {
   VOTE_ANY, VOTE_ALL, VOTE_UNI, VOTE_BALLOT,
   MATCH_ANY, MATCH_ALL,
   REDUCE_ADD, REDUCE_MIN, REDUCE_MAX, REDUCE_MIN_SIGNED, REDUCE_MAX_SIGNED, REDUCE_AND, REDUCE_OR, REDUCE_XOR,
-  WARP_BARRIER
+  WARP_BARRIER, GATHER
 };
 typedef struct Calls {
   uint32_t (*barrier)(Thread *, uint32_t id, uint32_t threads, uint32_t value, int kind);
   uint64_t (*exchange)(Thread *, int kind, uint32_t mask, uint64_t value, uint32_t b, uint32_t c, uint8_t *found);
+  /** All lanes' words, up to 8 each, until the one after the next. */
+  const uint32_t (*(*gather)(Thread *, const uint32_t *words, int count))[8];
   uint32_t (*active)(Thread *);
   void (*yield)(Thread *);
   void (*exit)(Thread *) __attribute__((noreturn));

@@ -3,6 +3,7 @@
 import { sizeOf } from './module';
 import { address, bits, cType, isFloat, isPair, type Names, read, vector, write } from './operands';
 import type { Instruction } from './statements';
+import { cp, ldmatrix, mma } from './tensorCores';
 
 type Row = (i: Instruction, names: Names) => string;
 
@@ -592,6 +593,9 @@ const rows: Record<string, Row> = {
   match,
   redux,
   activemask: (i, names) => write(i.operands[0]!, 'b32', 'T->calls->active(T)', names),
+  mma,
+  ldmatrix,
+  cp,
   atom: atomic,
   red: atomic,
   nanosleep: () => 'T->calls->yield(T);',
@@ -613,4 +617,4 @@ export function translate(i: Instruction, names: Names): string {
 
 /** Threads that meet others need stacks of their own. */
 export const meets = (i: Instruction): boolean =>
-  ['bar', 'barrier', 'shfl', 'vote', 'match', 'redux', 'nanosleep'].includes(i.parts[0]!);
+  ['mma', 'ldmatrix', 'bar', 'barrier', 'shfl', 'vote', 'match', 'redux', 'nanosleep'].includes(i.parts[0]!);

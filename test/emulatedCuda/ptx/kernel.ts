@@ -162,7 +162,7 @@ export function kernelSource(module: string, name: string): string {
     end += own.bytes;
   }
   return [
-    '#include "kernel.h"',
+    '#include "tensorCores.h"',
     ...[...used.values()].map(memory),
     ...functions.values(),
     ...bodies,
