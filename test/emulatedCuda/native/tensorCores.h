@@ -1,5 +1,5 @@
 // Products of small matrices that the lanes of a warp hold together (PTX ISA, "Matrix multiply-accumulate operation using mma
-// instruction", fragments of m16n8k16), and the loads that lay matrices out so.
+// instruction", fragments of m16n8k8 and m16n8k16), and the loads that lay matrices out so.
 #pragma once
 #include "kernel.h"
 
@@ -21,9 +21,10 @@ static inline void loadMatrices(Thread *T, char *row, int count, int transposed,
   memcpy(to, at, 4 * count);
 }
 
-/** D = A·B + C of 16×16 and 16-bit numbers by 16×8, in fp32. @param brain whether they are bfloat16. */
-static inline void multiplyMatrices(Thread *T, const uint32_t a[4], const uint32_t b[2], const float c[4], float d[4], int brain) {
-  uint32_t words[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+/** D = A·B + C of 16-bit numbers in fp32: 16 × 8·halves by 8·halves × 8. @param brain whether they are bfloat16. */
+static inline void multiplyMatrices(Thread *T, const uint32_t *a, const uint32_t *b, const float c[4], float d[4], int halves, int brain) {
+  uint32_t words[6] = {a[0], a[1], 0, 0, b[0]};
+  if (halves == 2) words[2] = a[2], words[3] = a[3], words[5] = b[1];
   const uint32_t(*all)[8] = T->calls->gather(T, words, 6);
   uint32_t lane = T->thread & 31;
   float sums[4];
@@ -32,7 +33,7 @@ static inline void multiplyMatrices(Thread *T, const uint32_t a[4], const uint32
     float sum = 0;
     for (uint32_t t = 0; t < 4; t++) {
       const uint32_t *x = all[4 * (lane >> 2) + t], *y = all[4 * column + t];
-      for (int half_ = 0; half_ < 2; half_++)
+      for (int half_ = 0; half_ < halves; half_++)
         for (int j = 0; j < 2; j++) {
           uint16_t p = x[low + 2 * half_] >> 16 * j, q = y[4 + half_] >> 16 * j;
           sum += brain ? bfloat(p) * bfloat(q) : half(p) * half(q);

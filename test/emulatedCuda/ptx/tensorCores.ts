@@ -5,7 +5,7 @@ import type { Instruction } from './statements';
 /** `mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {d}, {a}, {b}, {c}`. */
 export function mma(i: Instruction, names: Names): string {
   const form = i.parts.slice(1).join('.');
-  const kind = /^sync\.aligned\.m16n8k16\.row\.col\.f32\.(b?f16)\.\1\.f32$/.exec(form)?.[1];
+  const [, depth, kind] = /^sync\.aligned\.m16n8k(8|16)\.row\.col\.f32\.(b?f16)\.\2\.f32$/.exec(form) ?? [];
   if (!kind) throw new Error(`No product of matrices: ${i.text}`);
   const [d, a, b, c] = i.operands.map((operand) => vector(operand)!) as [
     string[],
@@ -16,7 +16,7 @@ export function mma(i: Instruction, names: Names): string {
   const list = (parts: string[], type: string): string =>
     parts.map((part) => read(part, type, names)).join(', ');
   const results = d.map((part, k) => write(part, 'f32', `d[${k}]`, names));
-  return `{ uint32_t a[] = {${list(a, 'b32')}}, b[] = {${list(b, 'b32')}}; float c[] = {${list(c, 'f32')}}, d[4]; multiplyMatrices(T, a, b, c, d, ${kind === 'bf16' ? 1 : 0}); ${results.join(' ')} }`;
+  return `{ uint32_t a[] = {${list(a, 'b32')}}, b[] = {${list(b, 'b32')}}; float c[] = {${list(c, 'f32')}}, d[4]; multiplyMatrices(T, a, b, c, d, ${Number(depth) / 8}, ${kind === 'bf16' ? 1 : 0}); ${results.join(' ')} }`;
 }
 
 /** `ldmatrix.sync.aligned.x4.trans.m8n8.shared.b16 {d}, [address]`. */
