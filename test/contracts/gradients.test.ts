@@ -1,18 +1,19 @@
 // Every row of the gradient table against central finite differences, through the real encoder and runtime.
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
 import { backward } from '../../src/engine/autodiff/backward';
 import type { Sample, SampleInput } from '../../src/engine/autodiff/rule';
 import { gradientRows } from '../../src/engine/autodiff/table';
 import { elements } from '../../src/engine/dtype';
 import { GraphBuilder } from '../../src/engine/graph/builder';
+import { cudaGaps, describeGap } from '../../src/engine/graph/cudaKernels';
 import type { OpName, Value } from '../../src/engine/graph/graph';
 import { lower } from '../../src/engine/graph/passes/lower';
 import { verify } from '../../src/engine/graph/verify';
 import { encodeModel } from '../../src/engine/onnx/encode';
 import { Random } from '../../src/engine/random';
 import type { Runtime } from '../../src/engine/session';
-import { contractRuntime } from './contractRuntime';
+import { contractDevice, contractRuntime } from './contractRuntime';
 
 const runtime: Runtime = contractRuntime();
 after(() => runtime.close());
@@ -23,7 +24,7 @@ for (const [op, row] of gradientRows()) {
     continue;
   }
   row.samples.forEach((sample, i) => {
-    test(`gradient of ${op}, sample ${i}`, { skip: row.surrogate }, () => checkSample(op, sample));
+    test(`gradient of ${op}, sample ${i}`, { skip: row.surrogate }, (t) => checkSample(t, op, sample));
   });
 }
 
@@ -36,7 +37,7 @@ test('an operator without a rule is an error that names it', () => {
 });
 
 /** Builds L = Σ_k ⟨c_k, output_k⟩ with fixed random c, and compares dL/dx with (L(x+h) − L(x−h))/2h for every element. */
-async function checkSample(op: OpName, sample: Sample): Promise<void> {
+async function checkSample(t: TestContext, op: OpName, sample: Sample): Promise<void> {
   const random = new Random(7, op);
   const b = new GraphBuilder(op);
   const inputs = sample.inputs.map(
@@ -65,6 +66,9 @@ async function checkSample(op: OpName, sample: Sample): Promise<void> {
     ]),
   );
   verify(graph);
+  // Forms that no graph for CUDA holds (placement.test.ts) are for other devices.
+  const gaps = contractDevice.startsWith('cuda') ? cudaGaps(graph) : [];
+  if (gaps.length > 0) return t.skip(gaps.map(describeGap).join('; '));
 
   const values = sample.inputs.map((input) => input && sampleValues(random, input));
   const { losses, results } = await evaluator(encodeModel(graph), sample, values, parameters);

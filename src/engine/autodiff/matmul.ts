@@ -35,7 +35,7 @@ export const matmulGradients = defineGradients({
     grad: (c) => batched(c, plain),
     samples: [
       { inputs: [{ shape: [4, 3] }, { shape: [3, 5] }] },
-      { inputs: [{ shape: [2, 1, 4, 3] }, { shape: [2, 3, 5] }] },
+      { inputs: [{ shape: [2, 1, 4, 3] }, { shape: [3, 3, 5] }] },
     ],
   },
   FusedMatMul: {

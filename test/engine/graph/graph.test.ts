@@ -21,6 +21,11 @@ test('shapes are inferred while building, and what does not fit names operator, 
   assert.throws(() => b.split(x, 0, [1, 2]), /do not add up/);
   assert.throws(() => b.add(x, b.int64([1])), /element types differ/);
   assert.throws(() => b.transpose(x, [0, 0]), /no permutation/);
+  const [tall, wide] = [b.input('tall', 'float32', [2, 1, 4, 3]), b.input('wide', 'float32', [2, 3, 5])];
+  assert.throws(
+    () => b.op('MatMul', [tall, wide], {}),
+    /batches of \[2,1\] and \[2\] are as many, but not the same/,
+  );
 });
 
 test('names repeat the scopes and stay unique', () => {

@@ -49,8 +49,11 @@ function product(
   const [am, ak] = transA ? [a.shape.at(-1)!, a.shape.at(-2)!] : [a.shape.at(-2)!, a.shape.at(-1)!];
   const [bk, bn] = transB ? [b.shape.at(-1)!, b.shape.at(-2)!] : [b.shape.at(-2)!, b.shape.at(-1)!];
   if (ak !== bk) fail(`the inner dimensions ${ak} and ${bk} differ`);
-  return {
-    dtype: a.dtype as 'float32',
-    shape: [...broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2)), am, bn],
-  };
+  const [left, right] = [a.shape.slice(0, -2), b.shape.slice(0, -2)];
+  const batches = broadcastShapes(left, right);
+  // ONNX Runtime's CUDA kernel compares the numbers of products alone and would pair [2, 1] with [1, 2] one by one (seen in 1.28).
+  const count = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
+  if (count(left) > 1 && count(left) === count(right) && count(batches) !== count(left))
+    fail(`batches of [${left}] and [${right}] are as many, but not the same: expand one of them`);
+  return { dtype: a.dtype as 'float32', shape: [...batches, am, bn] };
 }
