@@ -5,7 +5,7 @@ import type { Graph, Value } from '../graph/graph';
 import { finish } from '../graph/passes/finish';
 import { type Joining, joinProducts } from '../graph/passes/join';
 import { type BatchGraphOptions, batchForward, batchInputs, inputsOf } from './batchForward';
-import { forwardLoss } from './loss';
+import { forwardLoss, lossRows } from './loss';
 import { type Slab, slabViews } from './slabs';
 
 export interface EvaluationGraphOptions extends BatchGraphOptions {
@@ -42,7 +42,8 @@ export function evaluationGraph(o: EvaluationGraphOptions): EvaluationProgram {
     }
     const targets = b.input('targets', 'int64', [inputs.tokens]);
     const weights = b.input('weights', 'float32', [inputs.tokens]);
-    return [{ name: o.result, value: forwardLoss(b, { hidden, targets, weights, head }) }];
+    const chunk = lossRows(o.precision?.device, o.model.vocabularySize, inputs.tokens);
+    return [{ name: o.result, value: forwardLoss(b, { hidden, targets, weights, head, chunk }) }];
   };
   const joined = joinProducts(b.finish(results()), o.joining);
   const graph = finish(joined.graph, o.precision, [...forward.storedInputs, ...joined.inputs]);

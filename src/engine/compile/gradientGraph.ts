@@ -7,6 +7,7 @@ import { invariant } from '../errors';
 import { GraphBuilder } from '../graph/builder';
 import type { Graph, Value } from '../graph/graph';
 import { finish } from '../graph/passes/finish';
+import { foldProducts } from '../graph/passes/fold';
 import { type Joining, joinProducts } from '../graph/passes/join';
 import { verifyInPlace } from '../graph/verify';
 import type { Model } from '../models/architecture';
@@ -14,7 +15,7 @@ import type { AttentionBuilder } from '../models/attention';
 import { type BatchGraphOptions, batchForward, batchInputs, inputsOf } from './batchForward';
 import { dropoutPoolLength, PooledDropout } from './dropout';
 import type { ExtraLoss } from './forward';
-import { chunkedLoss } from './loss';
+import { chunkedLoss, lossRows } from './loss';
 import { type Slab, slabGradients, slabViews } from './slabs';
 
 export interface GradientGraphOptions extends BatchGraphOptions {
@@ -60,6 +61,7 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
     targets,
     weights,
     head: (x) => forward.linear(o.model.head.path, x),
+    chunk: lossRows(o.precision?.device, o.model.vocabularySize, inputs.tokens),
     headTrains: headTrains(o.plan, o.model),
   });
   // An extra loss counts once per step, so that each of its micro-batches has a share.
@@ -93,7 +95,8 @@ export function gradientGraph(o: GradientGraphOptions): GradientProgram {
   }
 
   const joined = joinProducts(b.finish(outputs), o.joining);
-  const graph = finish(joined.graph, o.precision, [...forward.storedInputs, ...joined.inputs]);
+  const folded = foldProducts(joined.graph, o.joining?.rule);
+  const graph = finish(folded, o.precision, [...forward.storedInputs, ...joined.inputs]);
   if (o.accumulate) {
     verifyInPlace(
       graph,

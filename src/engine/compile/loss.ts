@@ -6,9 +6,26 @@
 import type { Seed } from '../autodiff/backward';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
+import type { Precision } from '../graph/precision';
 
 /** Rows per chunk: smaller ones slow the products down by a tenth and more. */
-export const lossChunk = 256;
+const lossChunk = 256;
+/** What the logits of one chunk may take on CUDA, in fp32. Chosen, not measured on a GPU. */
+const logitBytes = 2 ** 29;
+
+/**
+ * Rows per chunk on a device. A GPU is busy with wide products alone: 256 rows of states are 16 tiles of their gradient for more
+ * than a hundred processors. There a chunk is up to a quarter of the batch, so that logits stay a small part of its memory.
+ */
+export function lossRows(
+  device: Precision['device'] | undefined,
+  vocabulary: number,
+  tokens: number,
+): number {
+  if (device !== 'cuda') return lossChunk;
+  const most = Math.min(logitBytes / (4 * vocabulary), tokens / 4);
+  return lossChunk * Math.max(1, Math.floor(most / lossChunk));
+}
 
 export interface ChunkedLoss {
   /** Σ weight · −log p(target), a scalar. */
@@ -26,6 +43,8 @@ interface LossInputs {
   weights: Value;
   /** [rows, D] → [rows, V]. */
   head(x: Value): Value;
+  /** Rows per chunk. */
+  chunk: number;
   /** Whether anything of the head trains: then the logits' gradient itself is weighted, else the hidden state's. */
   headTrains: boolean;
 }
@@ -33,7 +52,7 @@ interface LossInputs {
 /** The loss and the seeds of its gradient. */
 export function chunkedLoss(b: GraphBuilder, inputs: LossInputs): ChunkedLoss {
   return b.scope('loss', () => {
-    const sizes = chunkSizes(inputs.hidden.shape[0]!);
+    const sizes = chunkSizes(inputs.hidden.shape[0]!, inputs.chunk);
     const hidden = b.split(inputs.hidden, 0, sizes);
     const targets = b.split(inputs.targets, 0, sizes);
     const weights = b.split(inputs.weights, 0, sizes);
@@ -45,10 +64,10 @@ export function chunkedLoss(b: GraphBuilder, inputs: LossInputs): ChunkedLoss {
       const probabilities = b.op('Softmax', [logits], { axis: -1 });
       const label = b.reshape(targets[i]!, [size, 1]);
       const chosen = b.op('GatherElements', [probabilities, label], { axis: 1 });
-      // ∂(−log p)/∂logits = p − onehot
-      const difference = b.op('ScatterElements', [probabilities, label, b.sub(chosen, b.scalar(1))], {
-        axis: 1,
-      });
+      // ∂(−log p)/∂logits = p − onehot, taken in fp32; kept as the product takes it, unless it is weighted first.
+      const kept = (x: Value): Value => (inputs.headTrains ? x : b.op('Stored', [x], {}));
+      const updates = kept(b.sub(chosen, b.scalar(1)));
+      const difference = b.op('ScatterElements', [kept(probabilities), label, updates], { axis: 1 });
       seeds.push({ value: logits, gradient: inputs.headTrains ? b.mul(difference, weight) : difference });
       return weightedLoss(b, chosen, weight);
     });
@@ -59,7 +78,7 @@ export function chunkedLoss(b: GraphBuilder, inputs: LossInputs): ChunkedLoss {
 /** The loss alone, for evaluation. */
 export function forwardLoss(b: GraphBuilder, inputs: Omit<LossInputs, 'headTrains'>): Value {
   return b.scope('loss', () => {
-    const sizes = chunkSizes(inputs.hidden.shape[0]!);
+    const sizes = chunkSizes(inputs.hidden.shape[0]!, inputs.chunk);
     const hidden = b.split(inputs.hidden, 0, sizes);
     const targets = b.split(inputs.targets, 0, sizes);
     const weights = b.split(inputs.weights, 0, sizes);
@@ -78,8 +97,8 @@ function weightedLoss(b: GraphBuilder, chosen: Value, weight: Value): Value {
   return b.op('Neg', [b.sum(b.mul(logarithm, weight), [0, 1], 0)], {});
 }
 
-function chunkSizes(rows: number): number[] {
+function chunkSizes(rows: number, chunk: number): number[] {
   const sizes: number[] = [];
-  for (let done = 0; done < rows; done += lossChunk) sizes.push(Math.min(lossChunk, rows - done));
+  for (let done = 0; done < rows; done += chunk) sizes.push(Math.min(chunk, rows - done));
   return sizes;
 }

@@ -29,6 +29,8 @@ export interface OpDefinition<A extends object = Attributes> {
   /** ONNX domain; `workbench` operators are expanded before encoding. */
   domain: '' | 'com.microsoft' | 'workbench';
   precision: PrecisionRule;
+  /** Inputs that stay fp32 whatever the others are: statistics. */
+  exact?: readonly number[];
   /** Output types from input types; throws through `fail` where the inputs do not fit. */
   infer(inputs: readonly (TensorType | null)[], attributes: A, fail: Fail): TensorType[];
   /** How opset 18 writes the node where that differs from ours: static arguments as trailing integer inputs. */
@@ -39,6 +41,7 @@ export interface OpDefinition<A extends object = Attributes> {
     inputs: readonly (Value | null)[],
     attributes: A,
     wanted: readonly boolean[],
+    device: Precision['device'],
   ): (Value | null)[];
   /** Inputs that kernels read in host memory on every device: fed there, they cost neither a copy nor a wait. */
   hostInputs?: readonly number[];

@@ -1,6 +1,7 @@
 // Operators of transformer layers: softmax, norms, rotary positions, attention.
 import { elements } from '../../dtype';
-import { float } from '../graph';
+import type { GraphBuilder } from '../builder';
+import { float, type Value } from '../graph';
 import { replaced, sameShape } from '../shape';
 import { defineOps, type OpDefinition, required } from './definition';
 
@@ -20,6 +21,24 @@ export const neuralOps = defineOps({
       return [x, { dtype: 'float32', shape: replaced(x.shape, x.shape.length - 1, 1) }];
     },
   } as OpDefinition<{ axis: -1; epsilon: { float: number } }>,
+  /**
+   * The gradient that a RMS norm sends to x: x, weight, s = 1/rms [.., 1], dY → dX. With t = dY∘w:
+   * dX = s·t − x·(s³/D)·Σ(t∘x).
+   */
+  SimplifiedLayerNormalizationGradient: {
+    domain: 'workbench',
+    precision: 'half',
+    exact: [2],
+    infer: (inputs, _, fail) => [required(inputs, 0, fail)],
+    expand: (b, inputs) => {
+      const [x, weight, inverse, dY] = inputs as [Value, Value, Value, Value];
+      return [
+        x.dtype === 'float32'
+          ? rmsGradient(b, x, weight, inverse, dY)
+          : halfRmsGradient(b, x, weight, inverse, dY),
+      ];
+    },
+  } as OpDefinition<Record<string, never>>,
   /** Layer norm over the last axis: x, weight, bias → y, mean [..., 1], 1/σ [..., 1]. */
   LayerNormalization: {
     domain: '',
@@ -35,7 +54,7 @@ export const neuralOps = defineOps({
    */
   RotaryEmbedding: {
     domain: 'com.microsoft',
-    precision: 'through float32',
+    precision: 'half',
     infer: (inputs, a, fail) => {
       const [x, ids, cos] = [0, 1, 2].map((i) => required(inputs, i, fail));
       if (x!.shape.length !== 3 || ids!.shape.length !== 2) fail('x must be [B, S, D] and positions [B, S]');
@@ -158,5 +177,24 @@ export const neuralOps = defineOps({
     scale: { float: number };
   }>,
 });
+
+function rmsGradient(b: GraphBuilder, x: Value, weight: Value, inverse: Value, dY: Value): Value {
+  const t = b.mul(dY, weight);
+  const cube = b.scale(b.mul(inverse, b.mul(inverse, inverse)), 1 / x.shape.at(-1)!);
+  const pull = b.mul(b.sum(b.mul(t, x), [-1]), cube);
+  return b.sub(b.mul(t, inverse), b.mul(x, pull));
+}
+
+/**
+ * In 16 bits: (t − x·(s²/D)·Σ(t∘x))·s, for which no tensor of x's size is cast but the products that the sum runs over. Sums and
+ * what belongs to a row are fp32, rounded where they multiply. s may leave float16's range only where x has left it.
+ */
+function halfRmsGradient(b: GraphBuilder, x: Value, weight: Value, inverse: Value, dY: Value): Value {
+  const cast = (value: Value, to: Value['dtype']): Value => b.op('Cast', [value], { to });
+  const t = b.mul(dY, weight);
+  const mean = b.op('ReduceMean', [cast(b.mul(t, x), 'float32')], { axes: [-1], keepdims: 1 });
+  const pull = cast(b.mul(mean, b.mul(inverse, inverse)), x.dtype);
+  return b.mul(b.sub(t, b.mul(x, pull)), cast(inverse, x.dtype));
+}
 
 export { float };

@@ -94,9 +94,12 @@ class PrecisionPass {
   }
 
   #apply(node: Node, type: FloatType): readonly Value[] {
-    const inputs = node.inputs.map((input) =>
-      input === null ? null : input.dtype === 'float32' ? this.#as(input, type) : this.#other(input),
-    );
+    const { exact } = opDefinition(node.op);
+    const inputs = node.inputs.map((input, i) => {
+      if (input === null) return null;
+      if (input.dtype !== 'float32') return this.#other(input);
+      return this.#as(input, exact?.includes(i) ? 'float32' : type);
+    });
     return this.#b.apply(node.op, inputs, node.attributes as never, { name: node.op, keep: node.keep });
   }
 
