@@ -55,6 +55,7 @@ if (process.argv.includes('--tests')) {
     entryPoints: [
       ...tests.filter((file) => !file.startsWith('test/vscode/')),
       // Programs of scripts/emulatedCuda.mjs.
+      'test/emulatedCuda/fetch.ts',
       'test/emulatedCuda/prepare.ts',
       'test/emulatedCuda/translateKernel.ts',
     ],
