@@ -1,9 +1,9 @@
 // Optimizer state in 8 bits as bitsandbytes keeps it: blocks of 256 values of one tensor share their largest size, each value
 // is the nearest of 256 dynamic codes, signed or not. A tensor's last block is filled up with zeros. As graph operators.
-import { elements } from '../dtype';
 import { invariant } from '../errors';
 import type { GraphBuilder } from '../graph/builder';
 import type { Value } from '../graph/graph';
+import { lookedUp } from '../graph/lookUp';
 import { dynamicCodes, placeAmong } from '../quantization/codes';
 import { unsignedDynamicCodes } from '../quantization/dynamicCodes';
 import type { Slot } from './optimizer';
@@ -59,16 +59,19 @@ export function unpadded(b: GraphBuilder, x: Value, counts: readonly number[]): 
   );
 }
 
+// One array for all slabs, so that a graph holds it once.
+const unsignedCodes = unsignedDynamicCodes();
+
 function table(signed: boolean): Float32Array {
-  return signed ? dynamicCodes : unsignedDynamicCodes();
+  return signed ? dynamicCodes : unsignedCodes;
 }
 
 /** The values, filled up. */
 export function decoded(b: GraphBuilder, { codes, absmax }: Coded, signed: boolean): Value {
   const [count] = codes.shape as [number];
-  const book = b.constant('float32', [256], table(signed), 'dynamic_codes');
-  const values = lookedUp(b, book, b.op('Cast', [codes], { to: 'int32' }));
-  const blocks = b.reshape(values, [count / blockSize, blockSize]);
+  const at = b.op('Cast', [codes], { to: 'int32' });
+  const shape = [count / blockSize, blockSize];
+  const blocks = lookedUp(b, 'float32', table(signed), at, 'dynamic_codes', shape);
   return b.reshape(b.mul(blocks, b.reshape(absmax, [count / blockSize, 1])), [count]);
 }
 
@@ -90,29 +93,31 @@ export function encoded(b: GraphBuilder, x: Value, signed: boolean): Coded {
     ? b.add(b.div(share, b.add(root, b.scalar(1e-30))), b.scalar(bucketsPerUnit))
     : b.scale(root, bucketsPerUnit);
   const bucket = b.op('Cast', [placed], { to: 'int32' });
-  const least = lookedUp(b, b.constant('int32', [base.length], base, 'buckets'), bucket);
-  const bound = lookedUp(b, b.constant('float32', [256], midpoints, 'midpoints'), least);
+  const least = lookedUp(b, 'int32', base, bucket, 'buckets');
+  const bound = lookedUp(b, 'float32', midpoints, least, 'midpoints');
   const above = b.op('Cast', [b.op('Greater', [share, bound], {})], { to: 'int32' });
   const code = b.op('Cast', [b.add(least, above)], { to: 'uint8' });
   return { codes: b.reshape(code, [count]), absmax };
 }
 
-/**
- * Entries of a flat table by indices [n, m]. Element by element, since the CPU's Gather copies each by itself, at five times
- * the cost.
- */
-function lookedUp(b: GraphBuilder, entries: Value, at: Value): Value {
-  return b.reshape(
-    b.op('GatherElements', [entries, b.reshape(at, [elements(at.shape)])], { axis: 0 }),
-    at.shape,
-  );
-}
-
 /** Buckets of ±√|x| between 0 and 1. */
 const bucketsPerUnit = 4096;
 
+interface Search {
+  base: Int32Array;
+  midpoints: Float32Array;
+}
+
+const searches = new Map<boolean, Search>();
+
+function search(signed: boolean): Search {
+  const known = searches.get(signed) ?? searchOf(signed);
+  searches.set(signed, known);
+  return known;
+}
+
 /** For every bucket the least code of its values; the next one begins at that code's midpoint, if in the bucket at all. */
-function search(signed: boolean): { base: Int32Array; midpoints: Float32Array } {
+function searchOf(signed: boolean): Search {
   const book = table(signed);
   const midpoints = new Float32Array(256).fill(3e38);
   for (let i = 0; i < 255; i++) midpoints[i] = (book[i]! + book[i + 1]!) / 2;

@@ -5,6 +5,7 @@ import { codeBooks, dynamicCodes, type QuantType } from '../../quantization/code
 import { sizesBlock } from '../../quantization/sizes';
 import type { GraphBuilder } from '../builder';
 import type { Node, Value } from '../graph';
+import { lookedUp } from '../lookUp';
 import { packedKernels } from '../packedKernels';
 import type { Precision } from '../precision';
 import { defineOps, type OpDefinition, required } from './definition';
@@ -19,14 +20,23 @@ interface PackedAttributes {
   transposed: 0 | 1;
 }
 
-/** Both values of every byte, the high nibble's first: [256, 2]. */
-const pairs: Readonly<Record<QuantType, Float32Array>> = {
-  nf4: pairsOf(codeBooks.nf4.values),
-  fp4: pairsOf(codeBooks.fp4.values),
+/** The two values of every byte, the high nibble's first: each by itself, and as pairs [256, 2]. */
+interface ByteValues {
+  first: Float32Array;
+  second: Float32Array;
+  pairs: Float32Array;
+}
+
+const byteValues: Readonly<Record<QuantType, ByteValues>> = {
+  nf4: byteValuesOf(codeBooks.nf4.values),
+  fp4: byteValuesOf(codeBooks.fp4.values),
 };
 
-function pairsOf(values: Float32Array): Float32Array {
-  return Float32Array.from({ length: 512 }, (_, i) => values[i % 2 === 0 ? i >> 5 : (i >> 1) & 15]!);
+function byteValuesOf(values: Float32Array): ByteValues {
+  const first = Float32Array.from({ length: 256 }, (_, byte) => values[byte >> 4]!);
+  const second = Float32Array.from({ length: 256 }, (_, byte) => values[byte & 15]!);
+  const pairs = Float32Array.from({ length: 512 }, (_, i) => (i % 2 === 0 ? first : second)[i >> 1]!);
+  return { first, second, pairs };
 }
 
 export const packedOps = defineOps({
@@ -46,10 +56,10 @@ export const packedOps = defineOps({
     },
     expand: (b, inputs, a) => {
       const [codes, sizes, offset] = inputs as [Value, Value, Value];
-      const table = b.constant('float32', [256], dynamicCodes, 'dynamic_codes');
       const outer = elements(sizes.shape);
-      const found = b.op('Gather', [table, index(b, codes)], { axis: 0 });
-      const scaled = b.mul(b.reshape(found, [outer, sizesBlock]), b.reshape(sizes, [outer, 1]));
+      const shape = [outer, sizesBlock];
+      const found = lookedUp(b, 'float32', dynamicCodes, index(b, codes), 'dynamic_codes', shape);
+      const scaled = b.mul(found, b.reshape(sizes, [outer, 1]));
       const whole = b.add(b.reshape(scaled, [outer * sizesBlock]), offset);
       return [cut(b, whole, a.blocks)];
     },
@@ -67,12 +77,10 @@ export const packedOps = defineOps({
       const shape = [a.out_features, a.in_features];
       return [{ dtype: 'float32', shape: a.transposed ? shape.reverse() : shape }];
     },
-    expand: (b, inputs, a) => {
+    expand: (b, inputs, a, _, device) => {
       const [codes, sizes] = inputs as [Value, Value];
-      const table = b.constant('float32', [256, 2], pairs[a.quant_type], `${a.quant_type}_pairs`);
       const blocks = elements(sizes.shape);
-      const found = b.op('Gather', [table, index(b, codes)], { axis: 0 });
-      const scaled = b.mul(b.reshape(found, [blocks, a.block_size]), b.reshape(sizes, [blocks, 1]));
+      const scaled = blockValues(b, a, index(b, codes), b.reshape(sizes, [blocks, 1]), device);
       const count = a.out_features * a.in_features;
       // The runtime fuses two shapes in a row into a new node, which its walk takes first: the weight would be made early.
       const values =
@@ -134,6 +142,33 @@ export function packedProduct(
     transB: 1,
   });
   return [c ? b.add(product, map(c)) : product];
+}
+
+/**
+ * Code book[code]·size of whole blocks, in the weight's order, by bytes [n] and sizes [blocks, 1]. A GPU copies the pairs of
+ * bytes in one kernel; on the CPU two look-ups of single values and their joining take half the time of that (bench/RESULTS.md).
+ */
+function blockValues(
+  b: GraphBuilder,
+  { block_size, quant_type }: Pick<PackedAttributes, 'block_size' | 'quant_type'>,
+  at: Value,
+  sizes: Value,
+  device: Precision['device'],
+): Value {
+  const blocks = sizes.shape[0]!;
+  const { first, second, pairs } = byteValues[quant_type];
+  if (device !== 'cpu') {
+    const table = b.constant('float32', [256, 2], pairs, `${quant_type}_pairs`);
+    const found = b.op('Gather', [table, at], { axis: 0 });
+    return b.mul(b.reshape(found, [blocks, block_size]), sizes);
+  }
+  const half = [blocks, block_size / 2];
+  const [high, low] = [first, second].map((values, i) => {
+    const name = `${quant_type}_${i === 0 ? 'first' : 'second'}`;
+    const scaled = b.mul(lookedUp(b, 'float32', values, at, name, half), sizes);
+    return b.reshape(scaled, [elements(at.shape), 1]);
+  }) as [Value, Value];
+  return b.concat([high, low], 1);
 }
 
 /** Look-ups take their indices as int32. */

@@ -23,7 +23,7 @@ export function lower(graph: Graph, device: Precision['device'] = 'cpu'): Graph 
   const anew = (node: Node, output: number): Value => {
     const start = b.nodes.length;
     const wanted = node.outputs.map((_, i) => i === output);
-    const result = emit(b, node, node.inputs.map(map), wanted)[output]!;
+    const result = emit(b, node, node.inputs.map(map), wanted, device)[output]!;
     early.push(...b.nodes.splice(start));
     return result;
   };
@@ -42,7 +42,7 @@ export function lower(graph: Graph, device: Precision['device'] = 'cpu'): Graph 
     if (fresh.has(node) || !wanted.some(Boolean)) continue;
     const results =
       b.scope(node.scope, () => opDefinition(node.op).onDevice?.(b, node, (value) => map(value)!, device)) ??
-      emit(b, node, node.inputs.map(map), wanted);
+      emit(b, node, node.inputs.map(map), wanted, device);
     node.outputs.forEach((output, i) => {
       const result = results[i];
       if (result) mapped.set(output, result);
@@ -68,11 +68,12 @@ function emit(
   node: Node,
   inputs: (Value | null)[],
   wanted: boolean[],
+  device: Precision['device'],
 ): readonly (Value | null)[] {
   const definition = opDefinition(node.op);
   return b.scope(node.scope, () =>
     definition.expand
-      ? definition.expand(b, inputs, node.attributes, wanted)
+      ? definition.expand(b, inputs, node.attributes, wanted, device)
       : b.apply(node.op, inputs, node.attributes as never, { name: node.op, keep: node.keep }),
   );
 }
