@@ -34,13 +34,15 @@ cpSync(join('test', 'emulatedCuda', 'nvidia-smi'), join(commands, 'nvidia-smi'))
 
 const program = join(__dirname, 'translateKernel.js');
 const native = resolve('test', 'emulatedCuda', 'native');
+const headers = readdirSync(native).filter((name) => name.endsWith('.h'));
 const hash = createHash('sha256');
-for (const file of [program, join(native, 'kernel.h'), join(native, 'tensorCores.h')]) hash.update(readFileSync(file));
+for (const file of [program, ...headers.map((name) => join(native, name))]) hash.update(readFileSync(file));
 const made = hash.digest('hex').slice(0, 16);
 const kernels = resolve('build', 'emulatedCuda', 'kernels', made);
 mkdirSync(kernels, { recursive: true });
-// A build of the tests must not change what kernels already in hand are made with.
+// Neither a build of the tests nor an edit must change what kernels already in hand are made with.
 cpSync(program, join(kernels, 'translateKernel.js'));
+for (const name of headers) cpSync(join(native, name), join(kernels, name));
 if (!existsSync(join(ptx, 'index.json'))) writeFileSync(join(ptx, 'index.json'), JSON.stringify(index()));
 
 const names = [
@@ -52,7 +54,7 @@ const names = [
 const environment = {
   ...Object.fromEntries(names.map((name) => [name, process.env[name]])),
   EMULATED_CUDA_PTX: ptx,
-  EMULATED_CUDA_NATIVE: native,
+  EMULATED_CUDA_NATIVE: kernels,
   EMULATED_CUDA_KERNELS: kernels,
   EMULATED_CUDA_TRANSLATE: `'${process.execPath}' '${join(kernels, 'translateKernel.js')}'`,
   CONTRACT_DEVICE: 'cuda',

@@ -12,7 +12,7 @@ typedef struct Fiber {
   /** Where it waits: the barrier's number, or -1 in its warp. */
   int at;
   // What it brought.
-  uint32_t expected, mask;
+  uint32_t mask;
   int kind;
   uint64_t value;
   uint32_t b, c;
@@ -28,6 +28,9 @@ static Fiber *current;
 static const Kernel *running;
 static const char *runningName;
 static uint32_t alive;
+enum { barriers = 16 };
+/** Threads at each barrier, and how many open it where its instruction says so. */
+static uint32_t waitingAt[barriers], expectedAt[barriers];
 
 void swapStacks(void **save, void *load);
 __asm__(".text\n.globl swapStacks\n.hidden swapStacks\n.type swapStacks,@function\nswapStacks:\n"
@@ -38,6 +41,7 @@ __asm__(".text\n.globl swapStacks\n.hidden swapStacks\n.type swapStacks,@functio
 static void die(const char *why) {
   Grid *g = fibers[0].thread.grid;
   fprintf(stderr, "kernel %s, block %u %u %u: %s\n", runningName, g->ctaid[0], g->ctaid[1], g->ctaid[2], why);
+  fflush(stderr);
   abort();
 }
 static void leave(Fiber *f, int state) {
@@ -66,6 +70,7 @@ static void resolve(Fiber *f) {
   int32_t lowest = INT32_MAX, highest = INT32_MIN;
   for (uint32_t lane = 0; lane < 32 && lane < lanes; lane++) {
     if (!(f->mask >> lane & 1) || warp[lane].state == DONE) continue;
+    if (warp[lane].kind != f->kind) die("lanes of one mask meet at different instructions");
     uint32_t v = warp[lane].value;
     here |= 1u << lane;
     if (warp[lane].value) set |= 1u << lane;
@@ -109,6 +114,7 @@ static void resolve(Fiber *f) {
       case REDUCE_AND: own->result = (uint32_t)all; continue;
       case REDUCE_OR: own->result = (uint32_t)any; continue;
       case REDUCE_XOR: own->result = (uint32_t)odd; continue;
+      case ELECT: own->result = __builtin_ctz(here), own->found = own->result == lane; continue;
       case GATHER:
         memcpy(gatheredWords[number][turns[number]][lane], own->words, sizeof own->words);
         own->result = turns[number];
@@ -140,17 +146,14 @@ static Words gather(Thread *t, const uint32_t *words, int count) {
   return gatheredWords[t->thread / 32][exchange(t, GATHER, ~0u, 0, 0, 0, &found)];
 }
 
-static void open(uint32_t id) {
-  uint32_t waiting = 0, expected = alive, set = 0;
-  for (uint32_t i = 0; i < fibers[0].thread.grid->threads; i++) {
-    Fiber *f = fibers + i;
-    if (f->state != WAITING || f->at != (int)id) continue;
-    waiting++;
-    set += f->value != 0;
-    if (f->expected) expected = f->expected;
-  }
-  if (!waiting || waiting < expected) return;
-  for (uint32_t i = 0; i < fibers[0].thread.grid->threads; i++) {
+/** Lets the threads at a barrier go on when all that it waits for are there. */
+static void openFull(uint32_t id) {
+  uint32_t waiting = waitingAt[id], set = 0, threads = fibers[0].thread.grid->threads;
+  if (!waiting || waiting < (expectedAt[id] ? expectedAt[id] : alive)) return;
+  waitingAt[id] = 0;
+  for (uint32_t i = 0; i < threads; i++)
+    if (fibers[i].state == WAITING && fibers[i].at == (int)id) set += fibers[i].value != 0;
+  for (uint32_t i = 0; i < threads; i++) {
     Fiber *f = fibers + i;
     if (f->state != WAITING || f->at != (int)id) continue;
     f->result = f->kind == BARRIER_OR ? set != 0 : f->kind == BARRIER_AND ? set == waiting : set;
@@ -159,9 +162,12 @@ static void open(uint32_t id) {
 }
 static uint32_t barrier(Thread *t, uint32_t id, uint32_t threads, uint32_t value, int kind) {
   Fiber *f = (Fiber *)t;
-  f->at = id, f->expected = threads, f->value = value, f->kind = kind;
-  // Counted when everybody has had a turn.
-  leave(f, WAITING);
+  if (id >= barriers) die("a barrier's number is 0 to 15");
+  if (waitingAt[id] && threads != expectedAt[id]) die("threads wait at one barrier for different numbers of others");
+  f->at = id, f->value = value, f->kind = kind, f->state = WAITING;
+  waitingAt[id]++, expectedAt[id] = threads;
+  openFull(id);
+  if (f->state == WAITING) leave(f, WAITING);
   return f->result;
 }
 static uint32_t active(Thread *t) { return 1u << (t->thread & 31); }
@@ -181,14 +187,28 @@ static void start(void) {
   finish(&current->thread);
 }
 static void *freshStack(uint32_t i) {
-  void **top = (void **)(stacks + (size_t)(i + 1) * stackBytes) - 2;
+  // At different places in their pages: else all of them fall on the same lines of the processor's caches.
+  void **top = (void **)(stacks + (size_t)(i + 1) * stackBytes - i % 61 * 1088) - 2;
   *top = (void *)start;
   memset(top - 6, 0, 6 * sizeof *top);
   return top - 6;
 }
 
+/** Says where threads wait that nobody lets go on. */
+static void stuck(uint32_t threads) {
+  static char text[1024];
+  int length = snprintf(text, sizeof text, "its threads wait for ever:");
+  for (uint32_t id = 0; id < barriers; id++)
+    if (waitingAt[id]) length += snprintf(text + length, sizeof text - length, " %u at barrier %u;", waitingAt[id], id);
+  uint32_t warps = 0;
+  for (uint32_t i = 0; i < threads; i++) warps += fibers[i].state == WAITING && fibers[i].at == -1;
+  if (warps) length += snprintf(text + length, sizeof text - length, " %u for lanes of their warps;", warps);
+  snprintf(text + length, sizeof text - length, " %u of %u have not ended", alive, threads);
+  die(text);
+}
 static void runBlock(uint32_t threads) {
   alive = threads;
+  memset(waitingAt, 0, sizeof waitingAt);
   while (alive) {
     int moved = 0;
     for (uint32_t i = 0; i < threads; i++) {
@@ -197,24 +217,14 @@ static void runBlock(uint32_t threads) {
       moved = 1;
       current = f;
       swapStacks(&scheduler, f->sp);
-      if (f->state == DONE) {
-        alive--;
-        // Those who waited for it, too.
-        for (uint32_t lane = i & ~31u; lane < (i | 31u) + 1 && lane < threads; lane++)
-          if (fibers[lane].state == WAITING && fibers[lane].at == -1 && gathered(fibers + lane)) resolve(fibers + lane);
-      }
+      if (f->state != DONE) continue;
+      alive--;
+      // Those who waited for it, too.
+      for (uint32_t lane = i & ~31u; lane < (i | 31u) + 1 && lane < threads; lane++)
+        if (fibers[lane].state == WAITING && fibers[lane].at == -1 && gathered(fibers + lane)) resolve(fibers + lane);
+      for (uint32_t id = 0; id < barriers; id++) openFull(id);
     }
-    for (uint32_t id = 0; id < 16; id++) {
-      int waits = 0;
-      for (uint32_t i = 0; i < threads && !waits; i++) waits = fibers[i].state == WAITING && fibers[i].at == (int)id;
-      if (waits) open(id);
-      else if (id > 1) break;
-    }
-    if (!moved && alive) {
-      int ready = 0;
-      for (uint32_t i = 0; i < threads && !ready; i++) ready = fibers[i].state == READY;
-      if (!ready) die("its threads wait for ever");
-    }
+    if (!moved) stuck(threads);
   }
 }
 
@@ -224,7 +234,8 @@ static const Calls alone = {(void *)oneByOne, (void *)oneByOne, (void *)oneByOne
 void runGrid(const Kernel *kernel, const char *name, const uint32_t grid[3], const uint32_t block[3], uint32_t dynamicShared, const char *params) {
   static char *shared;
   static size_t room;
-  uint32_t offset = (kernel->staticShared + 15) & ~15u;
+  // Dynamic shared memory begins where any of its variables may.
+  uint32_t offset = (kernel->staticShared + 127) & ~127u;
   size_t bytes = offset + dynamicShared + 16;
   if (bytes > room) {
     free(shared);

@@ -1,5 +1,5 @@
 // A kernel of a PTX module as the C source of a shared library (native/kernel.h is its other half).
-import { meets, translate } from './instructions';
+import { guarded, meets, translate } from './instructions';
 import { type FunctionText, functionText, moduleVariables, sizeOf, type Variable, variable } from './module';
 import type { Names } from './operands';
 import { type Directive, type Instruction, type Statement, scopeAt, split } from './statements';
@@ -107,11 +107,12 @@ export function kernelSource(module: string, name: string): string {
     };
 
     const instruction = (s: Instruction, names: Names, targets: Map<string, string[]>): string => {
-      fibers ||= meets(s);
+      fibers ||= meets(s) || (s.parts[0] === 'exit' && !isEntry);
       if (s.parts[0] === 'brx') {
         const list = targets.get(s.operands[1]!) ?? [];
         const cases = list.map((label, k) => `case ${k}: goto ${names.label(label)};`);
-        return `switch (${names.register(s.operands[0]!)!.c}) { ${cases.join(' ')} }`;
+        const chosen = names.register(s.operands[0]!)!.c;
+        return guarded(s, `switch (${chosen}) { ${cases.join(' ')} }`, names);
       }
       if (s.parts[0] === 'call') callee(s);
       // In a function it ends its callers, too.

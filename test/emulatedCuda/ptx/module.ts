@@ -19,7 +19,7 @@ export interface FunctionText {
   body: string;
 }
 
-const sizes: Record<string, number> = { pred: 1, f16x2: 4, bf16x2: 4, bf16: 2 };
+const sizes: Record<string, number> = { pred: 1, f16x2: 4, bf16x2: 4, s16x2: 4, u16x2: 4, bf16: 2 };
 export const sizeOf = (type: string): number => sizes[type] ?? Number(/\d+$/.exec(type)![0]) / 8;
 
 /** `.param .u64 .ptr .align 1 name`, `.shared .align 4 .b8 name[16]`, `.global .align 4 .u32 name[2] = {1, 2}`. */

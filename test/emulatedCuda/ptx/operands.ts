@@ -18,11 +18,11 @@ const special: Record<string, string> = {
   smid: '0',
   nsmid: '132',
   gridid: '1',
-  clock: '0',
-  clock64: '0',
-  clock_hi: '0',
-  globaltimer: '0',
-  globaltimer_lo: '0',
+  clock: '__builtin_ia32_rdtsc()',
+  clock64: '__builtin_ia32_rdtsc()',
+  clock_hi: '(__builtin_ia32_rdtsc() >> 32)',
+  globaltimer: '__builtin_ia32_rdtsc()',
+  globaltimer_lo: '__builtin_ia32_rdtsc()',
   dynamic_smem_size: 'T->grid->dynamicShared',
   total_smem_size: 'T->grid->shared_bytes',
   lanemask_eq: '(1u << (T->thread & 31))',
@@ -51,9 +51,11 @@ export const bits = (type: string): string => (type === 'pred' ? type : `b${8 * 
 export const isFloat = (type: string): boolean => /^(f|bf)\d+$/.test(type);
 export const isPair = (type: string): boolean => type.endsWith('x2');
 
-const fromBits: Record<string, string> = { f32: 'f32', f64: 'f64', f16: 'half', bf16: 'bfloat' };
-const toBits: Record<string, string> = {
-  f32: 'bits32',
+/** The C function of a register's value. */
+export const fromBits: Record<string, string> = { f32: 'f32', f64: 'f64', f16: 'half', bf16: 'bfloat' };
+/** The C function of a result's bits. */
+export const toBits: Record<string, string> = {
+  f32: 'number32',
   f64: 'bits64',
   f16: 'halfBits',
   bf16: 'bfloatBits',
@@ -67,6 +69,7 @@ export function read(operand: string, type: string, names: Names): string {
     if (/^-?\d+$/.test(operand)) return operand;
     return names.register(operand)!.c;
   }
+  if (operand === 'WARP_SZ') return '32';
   const raw = rawValue(operand, names);
   const unsigned = `uint${8 * sizeOf(type)}_t`;
   if (float !== undefined) return `${float}((${unsigned})${raw})`;
