@@ -1,10 +1,8 @@
 // Gradients of attention. With P = softmax(S), O = P·V: dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P∘(dP − rowsum(O∘dO)), for
 // rowsum(P∘dP) = rowsum(O∘dO).
 //
-// The row sums are taken away inside the product: [dO, −sum]·[V, 1]ᵀ = dP − sum. So no pass over the scores does it, and in
-// 16 bits the difference is rounded once, after it was taken in fp32. The sum itself goes in as two 16-bit numbers, its value
-// rounded and what the rounding left.
-import { elements } from '../dtype';
+// In 16 bits the row sums are taken away inside the product: [dO, −sum]·[V, 1]ᵀ = dP − sum. So no pass over the scores does it, and
+// the difference is rounded once, after it was taken in fp32.
 import type { GraphBuilder } from '../graph/builder';
 import { type Block, causalMask, queryBlocks } from '../graph/causalBlocks';
 import { float, type Value } from '../graph/graph';
@@ -12,24 +10,23 @@ import { replaced } from '../graph/shape';
 import { defineGradients, type GradientContext } from './rule';
 
 const none: Record<string, never> = {};
-/** Columns that are added to dO and V: the sum's two parts, and zeros that keep rows at multiples of 16 bytes. */
-const added = 8;
 
 export const attentionGradients = defineGradients({
   SoftmaxMatMul: {
     grad: (c) => {
       const { b } = c;
       const [p, dO] = [c.output(1), c.dOutput(0)];
-      let dScores = null;
-      if (c.needs(0)) {
-        const v = c.input(1);
-        dScores = b.mul(p, b.product(withSums(b, dO, c.output(0)), withOnes(b, v), { transB: true }));
-      }
-      return [dScores, c.needs(1) ? b.product(p, dO, { transA: true }) : null];
+      return [
+        c.needs(0) ? b.op('ScoresGradient', [p, dO, c.output(0), c.input(1)], none) : null,
+        c.needs(1) ? b.product(p, dO, { transA: true }) : null,
+      ];
     },
     samples: [{ inputs: [{ shape: [2, 3, 4], range: [-2, 2] }, { shape: [2, 4, 5] }] }],
   },
   Probabilities: { stop: 'made on the way back alone' },
+  WithRowSums: { stop: 'made on the way back alone' },
+  WithOnes: { stop: 'made on the way back alone' },
+  ScoresGradient: { stop: 'made on the way back alone' },
   CausalAttention: {
     grad: (c) => new CausalGradients(c).all(),
     samples: [
@@ -40,25 +37,6 @@ export const attentionGradients = defineGradients({
     ],
   },
 });
-
-/** [.., Dh] → [.., Dh + added]: dO, and −rowsum(O∘dO) in two columns. */
-function withSums(b: GraphBuilder, dO: Value, o: Value): Value {
-  const sum = b.op('Neg', [b.sum(b.mul(o, dO), [-1])], none);
-  const high = b.op('Stored', [sum], none);
-  const low = b.op('Stored', [b.sub(sum, high)], none);
-  const zeros = b.fill(replaced(dO.shape, dO.shape.length - 1, added - 2), 0);
-  return b.concat([dO, high, low, zeros], -1);
-}
-
-/** [.., Dh] → [.., Dh + added]: V, and ones for the two columns. */
-function withOnes(b: GraphBuilder, v: Value): Value {
-  const shape = replaced(v.shape, v.shape.length - 1, added);
-  const columns = b.once(`ones for sums ${shape.join('x')}`, () => {
-    const values = Float32Array.from({ length: elements(shape) }, (_, i) => (i % added < 2 ? 1 : 0));
-    return b.constant('float32', shape, values, 'ones_for_sums');
-  });
-  return b.concat([v, columns], -1);
-}
 
 interface CausalAttributes {
   num_heads: number;
@@ -90,13 +68,12 @@ class CausalGradients {
   all(): (Value | null)[] {
     const { c } = this;
     const b = this.#b;
-    const width = this.#width + added;
     const open = [this.#rows, this.#length, this.#keyHeads, this.#group, this.#width];
     const queries = this.#split(this.#byQuery(c.input(0), this.#width));
     const keys = this.#byKey(c.input(1), this.#width);
-    const given = withSums(b, b.reshape(c.dOutput(0), open), b.reshape(c.output(0), open));
-    const outputs = this.#split(this.#byQuery(given, width));
-    const values = withOnes(b, this.#byKey(c.input(2), this.#width));
+    const given = b.op('WithRowSums', [b.reshape(c.dOutput(0), open), b.reshape(c.output(0), open)], none);
+    const outputs = this.#split(this.#byQuery(given, given.shape.at(-1)!));
+    const values = b.op('WithOnes', [this.#byKey(c.input(2), this.#width)], none);
     const parts = this.#blocks.map((block, i) => this.#block(block, queries[i]!, keys, outputs[i]!, values));
     const dValues = this.#total(parts.map(({ dV }) => dV));
     return [
@@ -113,7 +90,7 @@ class CausalGradients {
     ];
   }
 
-  /** dQ [B, K, G, n, Dh], dK [B, K, end, Dh] and dV [B, K, end, Dh + added] of n queries. */
+  /** dQ [B, K, G, n, Dh], dK [B, K, end, Dh] and dV [B, K, end, Dh + 8] of n queries. */
   #block(block: Block, query: Value, keys: Value, output: Value, values: Value) {
     const b = this.#b;
     const [rows, keyHeads, group] = [this.#rows, this.#keyHeads, this.#group];
@@ -121,7 +98,7 @@ class CausalGradients {
     const seen = (x: Value): Value => (end === this.#length ? x : b.slice(x, 2, 0, end));
     const k = seen(keys);
     const q = b.reshape(query, [rows, keyHeads, group * count, this.#width]);
-    const dO = b.reshape(output, [rows, keyHeads, group * count, this.#width + added]);
+    const dO = b.reshape(output, [rows, keyHeads, group * count, values.shape.at(-1)!]);
     const scale = { alpha: this.#scale };
     const raw = b.product(q, k, { ...scale, transB: true });
     const scores = b.add(b.reshape(raw, [rows, keyHeads, group, count, end]), causalMask(b, block));

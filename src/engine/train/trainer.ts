@@ -283,14 +283,17 @@ export class Trainer {
 
   #gradientProgram(batch: Batch): Promise<{ program: Program; compiled: GradientProgram }> {
     const { runtime, model, plan, weights, settings } = this.o;
-    return this.#gradients.get(`${batch.rows}x${batch.length}`, async () => {
+    // Rows of one example each need no mask of their own, and CUDA's fused attention knows none.
+    const packing =
+      settings.packing && (runtime.device.kind !== 'cuda' || batch.segments.some((segment) => segment > 1));
+    return this.#gradients.get(`${batch.rows}x${batch.length} ${packing}`, async () => {
       const compiled = gradientGraph({
         model,
         plan,
         slabs: this.state.slabs,
         rows: batch.rows,
         length: batch.length,
-        packing: settings.packing,
+        packing,
         accumulate: settings.gradient_accumulation_steps > 1,
         checkpointing: settings.gradient_checkpointing,
         dropoutPool: this.#poolLength,

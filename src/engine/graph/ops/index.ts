@@ -1,4 +1,5 @@
 // The operator table, put together from its families. A new operator is one row in one of them.
+import { attentionOps } from './attention';
 import type { OpDefinition } from './definition';
 import { elementwiseOps } from './elementwise';
 import { layoutOps } from './layout';
@@ -7,7 +8,15 @@ import { neuralOps } from './neural';
 import { packedOps } from './packed';
 import { reduceOps } from './reduce';
 
-const table = { ...elementwiseOps, ...matmulOps, ...layoutOps, ...reduceOps, ...neuralOps, ...packedOps };
+const table = {
+  ...elementwiseOps,
+  ...matmulOps,
+  ...layoutOps,
+  ...reduceOps,
+  ...neuralOps,
+  ...attentionOps,
+  ...packedOps,
+};
 
 export type OpName = keyof typeof table;
 

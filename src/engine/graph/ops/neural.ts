@@ -2,7 +2,7 @@
 import { elements } from '../../dtype';
 import type { GraphBuilder } from '../builder';
 import { float, type Value } from '../graph';
-import { replaced, sameShape } from '../shape';
+import { replaced } from '../shape';
 import { defineOps, type OpDefinition, required } from './definition';
 
 export const neuralOps = defineOps({
@@ -64,60 +64,6 @@ export const neuralOps = defineOps({
       return [x!];
     },
   } as OpDefinition<{ num_heads: number; interleaved: 0 }>,
-  /**
-   * softmax(scores)·v in one operator, so that its gradient can use rowsum(O∘dO) for rowsum(P∘dP) and touch the
-   * [.., q, k] matrices twice instead of four times. scores [.., q, k], v [.., k, Dh] → O [.., q, Dh], P [.., q, k].
-   */
-  SoftmaxMatMul: {
-    domain: 'workbench',
-    precision: 'half',
-    infer: (inputs, _, fail) => {
-      const [scores, v] = [required(inputs, 0, fail), required(inputs, 1, fail)];
-      if (scores.shape.at(-1) !== v.shape.at(-2)) fail('scores and values disagree on the number of keys');
-      if (!sameShape(scores.shape.slice(0, -2), v.shape.slice(0, -2))) fail('the leading dimensions differ');
-      return [{ dtype: scores.dtype, shape: [...scores.shape.slice(0, -1), v.shape.at(-1)!] }, scores];
-    },
-    expand: (b, inputs) => {
-      const p = b.op('Softmax', [inputs[0]!], { axis: -1 });
-      return [b.op('MatMul', [p, inputs[1]!], {}), p];
-    },
-  } as OpDefinition<Record<string, never>>,
-  /** Softmax over the last axis, kept in the compute type; kernels add up in fp32. */
-  Probabilities: {
-    domain: 'workbench',
-    precision: 'half',
-    infer: (inputs, _, fail) => [required(inputs, 0, fail)],
-    expand: (b, inputs) => [b.op('Softmax', [inputs[0]!], { axis: -1 })],
-  } as OpDefinition<Record<string, never>>,
-  /**
-   * Causal attention whose scores never lie in memory: query [B, S, H·Dh], key and value [B, S, K·Dh] → [B, S, H·Dh]. The way back
-   * makes the scores again, block by block (autodiff/attention.ts).
-   */
-  CausalAttention: {
-    domain: 'workbench',
-    precision: 'half',
-    infer: (inputs, a, fail) => {
-      const [query, key, value] = [0, 1, 2].map((i) => required(inputs, i, fail));
-      if (query!.shape.length !== 3 || !sameShape(key!.shape, value!.shape))
-        fail('query, key and value must be [B, S, D]');
-      if (query!.shape[2]! * a.kv_num_heads !== key!.shape[2]! * a.num_heads)
-        fail('the heads differ in size');
-      return [query!];
-    },
-    expand: (b, [query, key, value], a) => {
-      const [rows, length] = query!.shape as [number, number];
-      const last = b.constant('int32', [rows], new Int32Array(rows).fill(length - 1), 'last_position');
-      const total = b.constant('int32', [1], Int32Array.of(length), 'total_length');
-      return [
-        b.op('GroupQueryAttention', [query!, key!, value!, null, null, last, total], {
-          ...a,
-          do_rotary: 0,
-          rotary_interleaved: 0,
-          local_window_size: -1,
-        }),
-      ];
-    },
-  } as OpDefinition<{ num_heads: number; kv_num_heads: number; scale: { float: number } }>,
   /** x, weights: x itself; going backward the gradient's rows are multiplied by the weights (broadcast). */
   ScaleGradient: {
     domain: 'workbench',
