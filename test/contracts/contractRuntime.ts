@@ -10,7 +10,8 @@ export const contractDevice = process.env.CONTRACT_DEVICE ?? 'cpu';
  * How far logits over a key/value cache may lie from those of the whole text: on CUDA that attention takes fp16 or bf16 alone
  * (GroupQueryAttention), whatever the rest is computed in.
  */
-export const cachedTolerance = (exact: number): number => (contractDevice.startsWith('cuda') ? 1.5e-2 : exact);
+export const cachedTolerance = (exact: number): number =>
+  contractDevice.startsWith('cuda') ? 1.5e-2 : exact;
 
 export function contractRuntime(): Runtime {
   const device = chooseDevice(contractDevice);
