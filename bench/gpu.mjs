@@ -72,11 +72,16 @@ if (parts.includes('ceilings')) await ceilings();
 if (parts.includes('speed')) await speed();
 console.log(`\n${gpuTable(results)}`);
 
-/** Ends the process. A bundle has no bundler, but the bundled program. */
+/** A program of the benchmark, made anew in a clone. A bundle has no bundler, but the bundled program. */
+async function bundled(top, program) {
+  const bundler = join(top, 'scripts/bundle.mjs');
+  if (existsSync(bundler)) await (await import(bundler)).bundleBench([program]);
+}
+
+/** Ends the process. */
 async function census() {
   const top = fileURLToPath(new URL('..', import.meta.url));
-  const bundler = join(top, 'scripts/bundle.mjs');
-  if (existsSync(bundler)) await (await import(bundler)).bundleBench(['bench/gpu/census.ts']);
+  await bundled(top, 'bench/gpu/census.ts');
   const args = process.argv.slice(2).filter((arg) => arg !== '--census');
   const done = spawnSync(process.execPath, [join(top, 'build/bench/census.js'), ...args], {
     cwd: top,
@@ -156,6 +161,7 @@ function contracts() {
 }
 
 async function ceilings() {
+  await bundled(root, 'bench/ceilings.ts');
   const size = onGpu ? '8192' : '512';
   const run = await watched(
     process.execPath,
@@ -303,10 +309,10 @@ function middle(numbers) {
   return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 }
 
-/** Our program prints its error as JSON; a crash of the process leaves only what it wrote to stderr. */
+/** Our program ends stderr with its error as JSON; a crash of the process leaves only what it wrote there. */
 function messageOf({ stdout, stderr, status }) {
   try {
-    const { code, message } = JSON.parse(stdout).error;
+    const { code, message } = JSON.parse(stderr.slice(stderr.lastIndexOf('\n{\n') + 1)).error;
     return `${code}: ${message}`;
   } catch {
     return `ended with ${status}: ${(stdout + stderr).trim().slice(-1500)}`;

@@ -84,7 +84,7 @@ function caseRows({ name, method, batch, length, config, sides, forecastBytes },
       return [
         `${name} ${method} ${batch}×${length}`,
         side,
-        `failed: ${one.error.trim().split('\n').at(-1).slice(0, 120)}`,
+        `failed: ${reason(one.error)}`,
         ...Array(7).fill('–'),
       ];
     const speed = speedOf(one);
@@ -104,4 +104,10 @@ function caseRows({ name, method, batch, length, config, sides, forecastBytes },
       one.hostWaits === undefined ? '–' : String(one.hostWaits),
     ];
   });
+}
+
+/** Ours begins with the reason; Python's traceback ends with it. */
+function reason(error) {
+  const lines = error.trim().split('\n');
+  return (error.startsWith('Traceback') ? lines.at(-1) : lines[0]).slice(0, 160);
 }

@@ -1,6 +1,7 @@
 // Builds stand-ins for CUDA's libraries and puts them beside ONNX Runtime's real CUDA provider, so that the provider runs on a
 // machine without a GPU: everything but the kernels' numbers is real.
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -29,7 +30,11 @@ export function standIns(folder: string, provider: string = providerFolder!): st
   const own = installationFolder(folder, runtimePackage().version);
   mkdirSync(own, { recursive: true });
   for (const name of names) symlinkSync(from(name), join(own, name));
-  const files = names.map((name) => ({ name, bytes: statSync(from(name)).size, sha256: '' }));
+  const sha256 = (name: string): string =>
+    createHash('sha256')
+      .update(readFileSync(from(name)))
+      .digest('hex');
+  const files = names.map((name) => ({ name, bytes: statSync(from(name)).size, sha256: sha256(name) }));
   const { version } = runtimePackage();
   const manifest = {
     runtime: version,
