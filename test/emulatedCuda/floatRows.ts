@@ -190,6 +190,14 @@ export function floatOperands(kind: Kind): Operands[] {
     all.map((b, j): Operands => [a, b, all[(i * 5 + j * 11) % all.length]!]),
   );
   for (let i = 0; i < 600; i++) found.push([random(), random(), random()]);
+  // Products between two halves, and what decides too small for double precision to show.
+  const bits = (v: number): bigint => encode(decode(bits64(v), 'f64'), kind);
+  for (const tiny of [2 ** -100, -(2 ** -100)])
+    for (const sign of [1, -1])
+      found.push(
+        [bits(7 * sign), bits(37 / 256), bits(tiny)],
+        [bits(3 * sign), bits(683 / 2048), bits(tiny)],
+      );
   if (kind === 'f16')
     for (let i = 0; i < 65536; i += 41)
       found.push([BigInt(i), BigInt((i * 40503) & 0xffff), BigInt((i * 977) & 0xffff)]);

@@ -59,7 +59,7 @@ test('blocks sum through static and dynamic shared memory between barriers', { s
 test('lanes shuffle up, down, across and by index in segments', { skip }, () => {
   for (const by of [0, 1, 5, 8, 19, 31]) {
     const out = device.allocate(64 * 96);
-    device.run('shuffles', [1], [64], [out, by]);
+    device.run('shuffles', [1], [64], [by, out]);
     const expected = range(64).flatMap((thread) => {
       const lane = thread % 32;
       return [8, 16, 32].flatMap((size) => {

@@ -81,11 +81,11 @@ export const product24 =
     return write(target, type, added ? `${value} + ${read(c!, 'u32', names)}` : value, names);
   };
 
-// What float does not hold exactly of a bfloat16 product is rounded once with the rest.
+// Sums and products of halves in single precision round further to a half as exact ones do.
 const scaled = arithmetic(([a, b], type, i) => {
   const rounding = direction(i, type);
   if (rounding) return `${rounding}_mul_${type}(${a}, ${b})`;
-  return type === 'bf16' ? `(double)${a} * ${b}` : `${a} * ${b}`;
+  return `${a} * ${b}`;
 });
 export const fused = arithmetic(([a, b, c], type, i) => {
   const rounding = direction(i, type);
