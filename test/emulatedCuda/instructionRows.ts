@@ -29,7 +29,7 @@ const widened: Record<string, string> = {
 export function rowsModule(name: string, rows: readonly InstructionRow[]): string {
   const blocks = rows.map(
     ({ text }) => `{
-  .reg .pred %px, %py, %pz; .reg .b16 %hx, %hy; .reg .b32 %rx, %ry; .reg .b64 %dx, %dy;
+  .reg .pred %px, %py, %pz; .reg.b16 %hx, %hy; .reg .b32 %rx, %ry; .reg .b64 %dx, %dy;
   ${text}
   ${widened[result(text)]}
   st.global.b64 [%to], %out;

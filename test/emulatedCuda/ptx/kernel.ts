@@ -78,7 +78,7 @@ export function kernelSource(module: string, name: string): string {
       };
       const declare = ({ text: line }: Directive): void => {
         if (line.startsWith('.reg')) {
-          const [, type, list] = /^\.reg \.(\w+) (.*)$/.exec(line)!;
+          const [, type, list] = /^\.reg ?\.(\w+) (.*)$/.exec(line)!;
           const bytes = type === 'pred' ? 0 : sizeOf(type!);
           for (const item of split(list!)) {
             const [, prefix, count] = /^([\w%$]+)<(\d+)>$/.exec(item) ?? [];
