@@ -278,6 +278,10 @@ add(
     return most < 0n ? 0n : most;
   }),
 );
+// Numbers as compilers and people write them.
+add('add.s32 %rx, %r0, 0X7CU;', 32, ([p]) => p + 0x7cn);
+add('add.s64 %dx, %d0, -9223372036854775808;', 64, ([p]) => p - (1n << 63n));
+add('xor.b64 %dx, %d0, 0xFEDCBA9876543210;', 64, ([p]) => p ^ 0xfedcba9876543210n);
 // Words from parts and parts of words.
 add('mov.b32 %rx, {%h0, %h1};', 32, ([p, q]) => U(16, p) | (U(16, q) << 16n));
 add('mov.b32 {%hy, %hx}, %r0;', 16, ([p]) => p >> 16n);

@@ -81,10 +81,10 @@ function rawValue(operand: string, names: Names): string {
   if (register) return register.c;
   if (/^0f[0-9a-fA-F]{8}$/i.test(operand)) return `0x${operand.slice(2)}u`;
   if (/^0d[0-9a-fA-F]{16}$/i.test(operand)) return `0x${operand.slice(2)}ull`;
-  if (/^-?(0x[0-9a-fA-F]+|\d+)U?$/.test(operand))
+  if (/^-?(0x[0-9a-f]+|\d+)U?$/i.test(operand))
     return `(${operand.replace(/U$/, '')}ll)`
       .replace('(-9223372036854775808ll)', 'INT64_MIN')
-      .replace(/\((\d{19,}|0x[89a-fA-F][0-9a-fA-F]{15})ll\)/, '($1ull)');
+      .replace(/\((\d{19,}|0x[89a-f][0-9a-f]{15})ll\)/i, '($1ull)');
   const [, name, axis] = /^%(\w+?)(?:\.([xyz]))?$/.exec(operand) ?? [];
   if (name !== undefined && axis !== undefined && indexed[name])
     return `${indexed[name]}[${'xyz'.indexOf(axis)}]`;
