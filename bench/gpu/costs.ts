@@ -34,6 +34,9 @@ export const machine = {
   bandwidth: 4.0e12,
   /** Least time of a kernel on the device, its start included. */
   kernelSeconds: 3e-6,
+  /** A copy of a table of some hundred bytes from pinned memory, on the device and on the host. */
+  tableSeconds: 1.5e-6,
+  hostSecondsPerTable: 2e-6,
   /** Time of the runtime's host side for an operator with kernels, and for one that only changes a shape. */
   hostSecondsPerOperator: 6e-6,
   hostSecondsPerView: 2e-6,
@@ -68,7 +71,20 @@ export function costOf(use: OperatorUse, m: Machine): Cost {
     operator === 'com.microsoft.GroupQueryAttention'
       ? m.productRate * m.attentionEfficiency
       : (use.outputs[0]!.dtype === 'float32' ? m.float32Rate : m.productRate) * m.productEfficiency;
-  return { ...work, seconds: secondsOf(work, rate, m), hostSeconds: m.hostSecondsPerOperator };
+  const tables = tablesOf(use);
+  return {
+    ...work,
+    seconds: secondsOf(work, rate, m) + tables * m.tableSeconds,
+    hostSeconds: m.hostSecondsPerOperator + tables * m.hostSecondsPerTable,
+  };
+}
+
+/** Tables that Concat and Split of unequal parts copy to the device first (concat.cc, split.cc): addresses, sizes, ends, places. */
+function tablesOf({ operator, inputs, outputs }: OperatorUse): number {
+  if (operator !== 'Concat' && operator !== 'Split') return 0;
+  const parts = operator === 'Concat' ? inputs : outputs;
+  const [first] = parts;
+  return parts.every((part) => part!.shape.every((d, i) => d === first!.shape[i])) ? 0 : 4;
 }
 
 /** The longer of computing and moving, and never less than kernels take to start. */

@@ -54,6 +54,13 @@ test('a view takes no kernel, a long softmax is read three times, a slice as oft
   assert.equal(costOf(use('Slice', [half(1000, 8)], half(10, 8)), machine).bytes, 2 * 2 * 80);
 });
 
+test('unequal parts are joined by tables that are copied first', () => {
+  const concat = (width: number): number =>
+    costOf(use('Concat', [half(64, 2048), half(64, width)], half(64, 2048 + width)), machine).seconds;
+  assert.equal(concat(2048), machine.kernelSeconds);
+  assert.equal(concat(16), machine.kernelSeconds + 4 * machine.tableSeconds);
+});
+
 test('every operator of a step has a kind and a time, and its products are those of the shapes', () => {
   const config = JSON.parse(readFileSync(join('bench', 'models', 'llama-23m.json'), 'utf8'));
   const model = modelFromConfig(config);

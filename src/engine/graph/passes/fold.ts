@@ -10,6 +10,9 @@ import type { JoinRule } from './join';
 /** Inner size of a product that is folded: ranks. */
 const narrow = 256;
 
+/** CUDA copies tables to the device before it joins unequal parts: what they take, in kernels. */
+const tables = 2;
+
 interface Fold {
   wide: Node;
   thin: Node;
@@ -80,7 +83,8 @@ function findFolds(graph: Graph, rule: JoinRule): Map<Node, Fold> {
     const length = inner(thin) + inner(wide);
     // Written and read by the sum, against both factors copied.
     const moved = 2 * length * (rows + columns) - 4 * rows * columns;
-    if (rule(alphaOf(thin) === 1 ? 0 : -1, moved)) folds.set(node, { wide, thin });
+    const kernels = alphaOf(thin) === 1 ? 0 : 1;
+    if (rule(-kernels - 2 * tables, moved)) folds.set(node, { wide, thin });
   }
   return folds;
 }
