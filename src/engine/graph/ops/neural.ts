@@ -32,11 +32,11 @@ export const neuralOps = defineOps({
     infer: (inputs, _, fail) => [required(inputs, 0, fail)],
     expand: (b, inputs) => {
       const [x, weight, inverse, dY] = inputs as [Value, Value, Value, Value];
-      return [
-        x.dtype === 'float32'
-          ? rmsGradient(b, x, weight, inverse, dY)
-          : halfRmsGradient(b, x, weight, inverse, dY),
-      ];
+      if (x.dtype === 'bfloat16') return [halfRmsGradient(b, x, weight, inverse, dY)];
+      const cast = (value: Value, to: Value['dtype']): Value =>
+        value.dtype === to ? value : b.op('Cast', [value], { to });
+      const wide = [x, weight, inverse, dY].map((value) => cast(value, 'float32'));
+      return [cast(rmsGradient(b, ...(wide as [Value, Value, Value, Value])), x.dtype)];
     },
   } as OpDefinition<Record<string, never>>,
   /** Layer norm over the last axis: x, weight, bias → y, mean [..., 1], 1/σ [..., 1]. */
@@ -132,8 +132,8 @@ function rmsGradient(b: GraphBuilder, x: Value, weight: Value, inverse: Value, d
 }
 
 /**
- * In 16 bits: (t − x·(s²/D)·Σ(t∘x))·s, for which no tensor of x's size is cast but the products that the sum runs over. Sums and
- * what belongs to a row are fp32, rounded where they multiply. s may leave float16's range only where x has left it.
+ * In bfloat16: (t − x·(s²/D)·Σ(t∘x))·s, for which no tensor of x's size is cast but the products that the sum runs over. Sums and
+ * what belongs to a row are fp32, rounded where they multiply. Under float16 with its loss scale they would leave its range.
  */
 function halfRmsGradient(b: GraphBuilder, x: Value, weight: Value, inverse: Value, dY: Value): Value {
   const cast = (value: Value, to: Value['dtype']): Value => b.op('Cast', [value], { to });
