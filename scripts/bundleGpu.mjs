@@ -53,6 +53,7 @@ await bundleBench(
     .filter((name) => name.endsWith('.ts') && name !== 'workload.ts')
     .map((name) => `bench/${name}`),
 );
+await bundleBench(['bench/gpu/census.ts']);
 for (const path of [
   'dist/cli.js',
   'dist/trainer.js',
