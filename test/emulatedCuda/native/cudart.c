@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "stream.h"
 
 typedef struct { unsigned x, y, z; } dim3;
@@ -39,7 +40,9 @@ static void say(const char *format, ...) {
 
 typedef struct Block { char *at; size_t bytes; int device; struct Block *next; } Block;
 static Block *blocks;
-static size_t used;
+static size_t used, peak;
+/** Whether device memory holds nothing: larger models than this machine's memory can be counted, not computed. */
+static int hollow(void) { return getenv("EMULATED_CUDA_HOLLOW") != 0; }
 static Block *blockOf(const void *p) {
   for (Block *b = blocks; b; b = b->next)
     if ((char *)p >= b->at && (char *)p < b->at + b->bytes) return b;
@@ -56,17 +59,23 @@ static void tell(void) {
   snprintf(path, sizeof path, "%s.used", getenv("EMULATED_CUDA_TRACE"));
   FILE *file = fopen(path, "w");
   if (!file) return;
-  fprintf(file, "%zu %zu\n", used >> 20, memory() >> 20);
+  fprintf(file, "%zu %zu %zu\n", used >> 20, memory() >> 20, peak >> 20);
   fclose(file);
 }
 static void *take(size_t bytes, int device) {
   LOCKED;
   Block *b = malloc(sizeof *b);
-  *b = (Block){aligned_alloc(512, (bytes + 1023) / 512 * 512), bytes ? bytes : 1, device, blocks};
+  size_t room = (bytes + 1023) / 512 * 512;
+  void *at = device && hollow() ? mmap(0, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) : aligned_alloc(512, room);
+  *b = (Block){at, bytes ? bytes : 1, device, blocks};
   // As it was left.
-  memset(b->at, 0xA5, bytes);
+  if (!device || !hollow()) memset(b->at, 0xA5, bytes);
   blocks = b;
-  if (device) used += bytes, tell();
+  if (device) {
+    used += bytes;
+    if (used > peak) peak = used;
+    tell();
+  }
   return b->at;
 }
 static void drop(void *p) {
@@ -76,8 +85,8 @@ static void drop(void *p) {
       Block *gone = *b;
       *b = gone->next;
       if (gone->device) used -= gone->bytes, tell();
-      memset(gone->at, 0xDD, gone->bytes);
-      free(gone->at);
+      if (gone->device && hollow()) munmap(gone->at, (gone->bytes + 1023) / 512 * 512);
+      else memset(gone->at, 0xDD, gone->bytes), free(gone->at);
       free(gone);
       return;
     }
@@ -135,6 +144,8 @@ static void put(void *s, Work w) {
   else if (!stream->capturing && getenv("EMULATED_CUDA_NOW")) drain(stream);
 }
 void emulateLater(void *stream, void (*work)(void *), const void *data, size_t bytes) {
+  // There is nothing to compute with.
+  if (hollow()) return;
   put(stream, (Work){.call = work, .staged = memcpy(malloc(bytes), data, bytes)});
 }
 static void drain(Stream *s) {
@@ -143,7 +154,8 @@ static void drain(Stream *s) {
     Work *w = s->queue.head;
     s->queue.head = w->next;
     if (!w->next) s->queue.tail = 0;
-    if (w->call) w->call(w->staged ? w->staged : w->to);
+    if (hollow() && !w->call && w->bytes > 1 << 16) ;
+    else if (w->call) w->call(w->staged ? w->staged : w->to);
     else if (w->from) memcpy(w->to, w->staged ? w->staged : w->from, w->bytes);
     else memset(w->to, w->value, w->bytes);
     if (!w->kept) free(w->staged);
@@ -255,7 +267,7 @@ int cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, void *s)
   say("%scudaMemcpyAsync %s to %s %zu%s", pageable && streamOf(s)->capturing ? "FORBIDDEN " : "", source, target, bytes,
       (uintptr_t)s < 4 ? " on the default stream" : "");
   Work w = {.to = to, .from = from, .bytes = bytes};
-  if (source[1] == 'a') w.staged = memcpy(malloc(bytes), from, bytes);
+  if (source[1] == 'a' && !(hollow() && bytes > 1 << 16)) w.staged = memcpy(malloc(bytes), from, bytes);
   put(s, w);
   if (target[1] == 'a') say("WAIT copy to pageable memory"), drain(streamOf(s));
   return 0;
@@ -266,9 +278,9 @@ int cudaMemcpy2DAsync(char *to, size_t step, const char *from, size_t stride, si
 }
 int cudaMemcpy(void *to, const void *from, size_t bytes, int kind) {
   say("WAIT cudaMemcpy");
-  return drainAll(), memcpy(to, from, bytes), 0;
+  return drainAll(), hollow() && bytes > 1 << 16 ? 0 : memcpy(to, from, bytes), 0;
 }
-int cudaMemset(void *to, int value, size_t bytes) { return drainAll(), memset(to, value, bytes), 0; }
+int cudaMemset(void *to, int value, size_t bytes) { return drainAll(), hollow() && bytes > 1 << 16 ? 0 : memset(to, value, bytes), 0; }
 
 int cudaStreamBeginCapture(void *s, int mode) {
   LOCKED;
