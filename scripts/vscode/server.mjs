@@ -82,7 +82,15 @@ export async function startServer(options = {}) {
     ],
     {
       stdio: ['ignore', log, log],
-      env: { ...inherited, ...env, XDG_CONFIG_HOME: folder, XDG_DATA_HOME: folder, XDG_RUNTIME_DIR: folder },
+      env: {
+        ...inherited,
+        ...env,
+        // As from a terminal: the start files of a login shell replace nothing, such as a PATH with another nvidia-smi.
+        VSCODE_CLI: '1',
+        XDG_CONFIG_HOME: folder,
+        XDG_DATA_HOME: folder,
+        XDG_RUNTIME_DIR: folder,
+      },
       // A process group of its own, so that its end takes the whole tree along.
       detached: true,
     },

@@ -87,8 +87,9 @@ export function runTooltip(run: RunRecord): vscode.MarkdownString {
     l10n.t('Speed'),
     run.tokensPerSecond === undefined ? undefined : l10n.t('{0} tokens/s', Math.round(run.tokensPerSecond)),
   );
+  const onDevice = run.plan !== undefined && run.plan.device !== 'cpu';
   add(
-    l10n.t('Memory peak'),
+    onDevice ? l10n.t('System memory peak') : l10n.t('Memory peak'),
     run.peakMemoryBytes === undefined ? undefined : formatBytes(run.peakMemoryBytes),
   );
   add(l10n.t('Folder'), run.folder === undefined ? undefined : escapeMarkdown(run.folder));

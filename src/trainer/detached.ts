@@ -7,7 +7,7 @@ import { EventLog } from '../engine/run/eventLog';
 import { RunLock } from '../engine/run/runLock';
 import { type JobEvent, type JobRequest, jobFiles } from '../protocol/job';
 import type { EngineApi, TrainerEvent } from '../protocol/trainer';
-import { busyText, tryDeviceLock } from './deviceLock';
+import { tryDeviceLock, waitingText } from './deviceLock';
 import { Requests } from './requests';
 import { settled } from './settle';
 
@@ -82,7 +82,7 @@ async function waitForDevice(
     if (requests.stop || requests.cancel) return undefined;
     const lock = tryDeviceLock(device, run);
     if (lock instanceof RunLock) return lock;
-    if (told !== lock.pid) tell(`Waiting for ${device}. ${busyText(device, lock).message}`);
+    if (told !== lock.pid) tell(waitingText(device, lock));
     told = lock.pid;
     await new Promise((resume) => setTimeout(resume, waitMs));
   }

@@ -2,7 +2,7 @@
 // is dead loses it.
 import { mkdirSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { RunError } from '../engine/errors';
 import { RunLock } from '../engine/run/runLock';
 
@@ -53,6 +53,13 @@ export function busyText(device: string, { pid, run }: DeviceHolder): { message:
     message: `Process ${pid} trains on ${device} already${run === null ? '' : `: ${run}`}.`,
     remedy: `Wait for it or stop it, or choose another device, for example --device ${other}.`,
   };
+}
+
+/** What a run that queues waits for: short, for it stands beside the run's name. */
+export function waitingText(device: string, { pid, run }: DeviceHolder): string {
+  return run === null
+    ? `Waiting for ${device}: process ${pid} trains there`
+    : `Waiting for ${device}: ${basename(run)} trains there (process ${pid})`;
 }
 
 /**

@@ -94,7 +94,7 @@ test('found devices stand in the place of the word, which stays while it is chos
 });
 
 test('a device in one sentence', () => {
-  assert.equal(deviceSentence(facts()), 'H: 61.20 GiB of 80.00 GiB free, 35 % busy');
+  assert.equal(deviceSentence(facts()), 'H: 61.20 of 80.00 GiB free, 35 % busy');
   assert.equal(deviceSentence(facts({ freeBytes: null, utilization: null })), 'H: free memory unknown');
   assert.match(deviceSentence(facts({ split: true })), /MIG/);
 });

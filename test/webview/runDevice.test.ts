@@ -114,6 +114,7 @@ test('a line over time, with a gap where nothing was told', () => {
     ]),
     'M0.0 31.5L80.0 0.5M240.0 0.5',
   );
+  assert.equal(sharePath([{ at: 5, share: 1 }]), 'M0.0 0.5H240');
   assert.equal(sharePath([]), '');
 });
 

@@ -1,6 +1,6 @@
 // Devices → the list that a person chooses from, and a sentence on each. Pure.
 import type { DeviceFacts } from '../../src/protocol/panels/configure';
-import { bytesText, fixed } from '../shared/format';
+import { bytes, bytesText, fixed } from '../shared/format';
 import { t } from '../shared/texts';
 
 /** One entry of the list. */
@@ -31,7 +31,7 @@ export function deviceOptions(
   });
 }
 
-/** `NVIDIA H200: 61.2 GiB of 139.8 GiB free, 35 % busy`. */
+/** `NVIDIA H200: 61.2 of 139.8 GiB free, 35 % busy`. */
 export function deviceSentence({ name, freeBytes, totalBytes, utilization, split }: DeviceFacts): string {
   if (split) return `${name}: ${t('split into parts (MIG), free memory unknown')}`;
   const memory =
@@ -39,11 +39,18 @@ export function deviceSentence({ name, freeBytes, totalBytes, utilization, split
       ? t('free memory unknown')
       : totalBytes === null
         ? t('{0} free', bytesText(freeBytes))
-        : t('{0} of {1} free', bytesText(freeBytes), bytesText(totalBytes));
-  const busy = utilization === null ? '' : `, ${t('{0} % busy', Math.round(100 * utilization))}`;
-  return `${name}: ${memory}${busy}`;
+        : t('{0} of {1} free', amountOf(freeBytes, totalBytes), bytesText(totalBytes));
+  if (utilization === null) return `${name}: ${memory}`;
+  const percent = Math.round(100 * utilization);
+  return `${name}: ${memory}, ${percent === 0 ? t('idle') : t('{0} % busy', percent)}`;
+}
+
+/** Without its unit where the whole has the same. */
+function amountOf(part: number, whole: number): string {
+  const [amount, unit] = bytes(part);
+  return unit === bytes(whole)[1] ? amount : bytesText(part);
 }
 
 function gigabytes(bytes: number): string {
-  return `${fixed(bytes / gib, bytes < 10 * gib ? 1 : 0)} GiB`;
+  return bytes < gib ? bytesText(bytes) : `${fixed(bytes / gib, bytes < 10 * gib ? 1 : 0)} GiB`;
 }

@@ -124,7 +124,7 @@ export function drawMemory(
             {},
             el('td', { class: 'sw' }, el('i', { style: { background: `var(--lw-${key})` } })),
             el('td', {}, label),
-            el('td', { class: 'nt' }, notes[key] ?? note),
+            el('td', { class: notes[key] === undefined ? 'nt' : 'nt whole' }, notes[key] ?? note),
             el('td', { class: 'num' }, quantity(amount, unit)),
           );
         }),
@@ -143,7 +143,7 @@ export function drawMemory(
               el('td', { colspan: 2 }, t('System memory')),
               el(
                 'td',
-                { class: 'nt' },
+                { class: 'nt whole' },
                 forecast.availableHostBytes === null
                   ? t('beside the device: process, checkpoint')
                   : t(

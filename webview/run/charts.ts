@@ -346,7 +346,8 @@ export class RunCharts {
         lines: Array.from({ length: Math.floor(epochs / every) }, (_, i) => ({
           x: (i + 1) * every * stepsPerEpoch,
           label: t('epoch {0}', integer((i + 1) * every + 1)),
-        })).filter(({ x }) => x < to / 1.03),
+          // No epoch begins with the last step.
+        })).filter(({ x }) => x < to / 1.03 - 0.5),
         ticks: history.checkpoints.map(({ step }) => ({ x: step, best: step === bestStep })),
       },
     });

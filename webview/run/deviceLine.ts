@@ -27,5 +27,6 @@ export function sharePath(points: readonly { at: number; share: number | null }[
     parts.push(`${pen}${x.toFixed(1)} ${y.toFixed(1)}`);
     pen = 'L';
   }
-  return parts.join('');
+  // A single sample is a point, which is not seen.
+  return parts.length === 1 && points.length === 1 ? `${parts[0]}H${lineWidth}` : parts.join('');
 }

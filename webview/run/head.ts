@@ -109,7 +109,7 @@ export function drawHead(
             icon: state === 'paused' ? 'play' : 'debug-pause',
             disabled: disabled || state === 'stopping' || step === 0,
           }),
-          button(t('Stop and save'), () => command('stopRun', id), {
+          button(state === 'waiting' ? t('Stop') : t('Stop and save'), () => command('stopRun', id), {
             icon: 'debug-stop',
             disabled: disabled || state === 'stopping',
           }),

@@ -39,12 +39,12 @@ export async function explainOutOfMemory(
   const sentences = [
     asked === null ? `${device} has no memory left.` : `${device} has no room for ${size(asked)} more.`,
     `This run held ${size(held)} there${reservedBytes > inUseBytes ? ` and had ${size(reservedBytes - inUseBytes)} reserved` : ''}${free === null ? '' : `; ${size(free)} were free`}.`,
-    `(${error.message})`,
   ];
   const changes = lighter(run, asked ?? 0);
   return new SessionError({
     code: 'out-of-memory',
-    message: sentences.join(' '),
+    // The runtime's own words come last: a heading and a notification show the first line.
+    message: `${sentences.join(' ')}\n(${error.message})`,
     remedy:
       changes.length > 0
         ? `Set one of: ${changes.join('; ')}.`

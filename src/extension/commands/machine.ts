@@ -21,7 +21,12 @@ export const machineCommands: Readonly<Record<string, Command>> = {
       const step = device?.trainingStep ?? null;
       summary =
         step?.ok === true
-          ? vscode.l10n.t('CUDA works: a training step on {0} agrees with the CPU.', device!.device)
+          ? result.changed || result.libraries.length > 0
+            ? vscode.l10n.t('CUDA works: a training step on {0} agrees with the CPU.', device!.device)
+            : vscode.l10n.t(
+                'The CUDA files were there already, and they work: a training step on {0} agrees with the CPU.',
+                device!.device,
+              )
           : vscode.l10n.t('CUDA is installed, but a training step on the GPU failed.');
       if (device?.problem) lines.push(`${device.problem.message}\n→ ${device.problem.remedy ?? ''}`);
     } else {
@@ -41,9 +46,7 @@ export const machineCommands: Readonly<Record<string, Command>> = {
 async function chooseSource(): Promise<{ path: string | null } | undefined> {
   const fetch = {
     label: vscode.l10n.t('Fetch them'),
-    detail: vscode.l10n.t(
-      'From NuGet or PyPI, about 250 MB; CUDA libraries that are missing, too, from NVIDIA, up to 1 GB.',
-    ),
+    detail: vscode.l10n.t('250 MB from NuGet or PyPI, and what is missing of CUDA from NVIDIA, up to 1 GB'),
   };
   const file = { label: vscode.l10n.t('Take them from a wheel or an archive…'), detail: '' };
   const folder = { label: vscode.l10n.t('Take them from a folder…'), detail: '' };

@@ -17,10 +17,28 @@ function attach(
   panel.iconPath = tabIcon(services);
   const page = new RunPage(id, compared, panel, services);
   pages.set(id, page);
+  const moves = followToFolder(id, panel, services);
   panel.onDidDispose(() => {
+    moves.dispose();
     page.dispose();
     if (pages.get(id) === page) pages.delete(id);
   });
+}
+
+/** A run that has waited for its device is another one once it has a folder, or none where it was stopped: so is its page. */
+function followToFolder(id: string, panel: vscode.WebviewPanel, services: Services): vscode.Disposable {
+  const { runs } = services;
+  const start = runs.get(id);
+  if (start?.job === undefined || start.folder !== undefined) return vscode.Disposable.from();
+  let moved: string | undefined;
+  const look = (): void => {
+    moved ??= runs.all.find((one) => one.id !== id && one.job === start.job)?.id;
+    // What lies behind other pages is not brought to the front.
+    if (runs.get(id) !== undefined || !panel.visible) return;
+    panel.dispose();
+    if (moved !== undefined) void services.panels.open('run', { runs: [moved] });
+  };
+  return vscode.Disposable.from(runs.onDidChange(look), panel.onDidChangeViewState(look));
 }
 
 export const runPanel: Panel<'run'> = {

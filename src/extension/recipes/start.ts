@@ -58,10 +58,11 @@ async function newestCheckpoint(folder: string): Promise<string | undefined> {
   return steps.length === 0 ? undefined : join(folder, 'checkpoints', `step-${Math.max(...steps)}`);
 }
 
-/** Opens a started run once it has a folder. */
+/** Opens a started run once it has a folder, or waits for its device. */
 function openWhenThere(started: RunRecord, services: Services): void {
   const subscription = services.runs.onDidChange((run) => {
-    if (run === undefined || run.job !== started.job || run.folder === undefined) return;
+    if (run === undefined || run.job !== started.job) return;
+    if (run.folder === undefined && run.state !== 'waiting') return;
     subscription.dispose();
     void services.panels.open('run', { runs: [run.id] });
   });

@@ -13,7 +13,8 @@ export function showStatus(services: Services, view: vscode.TreeView<unknown>): 
   let running: boolean | undefined;
   const update = (): void => {
     const { live } = services.runs;
-    const [first] = live;
+    // One that waits says less than one that trains.
+    const first = live.find(({ state }) => state !== 'waiting') ?? live[0];
     if (running !== live.length > 0) {
       running = live.length > 0;
       void vscode.commands.executeCommand('setContext', 'loraWorkbench.running', running);

@@ -2,6 +2,7 @@
 import { checkAdapter } from './adapter.mjs';
 import { checkConfigure } from './configure.mjs';
 import { checkControl } from './control.mjs';
+import { checkGpu } from './gpu.mjs';
 import { checkJourney } from './journey.mjs';
 import { checkLens } from './lens.mjs';
 import { checkPlayground } from './playground.mjs';
@@ -19,5 +20,6 @@ export const checks = [
   { name: 'playground', title: 'The playground', check: checkPlayground },
   { name: 'control', title: 'A live run: steered, reloaded, stopped', check: checkControl },
   { name: 'journey', title: 'From an empty form to an adapter that talks', check: checkJourney },
+  { name: 'gpu', title: 'Training on a GPU', check: checkGpu },
   { name: 'welcome', title: 'An empty folder', check: checkWelcome },
 ];
