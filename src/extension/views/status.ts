@@ -62,10 +62,14 @@ export async function tellEnd({ run, ours }: JobEnd, services: Services): Promis
     const chosen = await window.showInformationMessage(text, action);
     if (chosen === action) await commands.executeCommand('loraWorkbench.inspectAdapter', run.result?.adapter);
   } else if (run.state === 'failed' && run.error !== undefined) {
-    const resumable = run.checkpoints.length > 0;
-    const action = resumable ? l10n.t('Resume') : l10n.t('Show Log');
+    // Going on would run out of memory again; the run's page offers what needs less.
+    const [action, command] =
+      run.error.code === 'out-of-memory'
+        ? [l10n.t('Open Run'), 'loraWorkbench.openRun']
+        : run.checkpoints.length > 0
+          ? [l10n.t('Resume'), 'loraWorkbench.resumeRun']
+          : [l10n.t('Show Log'), 'loraWorkbench.showLog'];
     const chosen = await window.showErrorMessage(`${run.name}: ${shortText(run.error)}`, action);
-    if (chosen === action)
-      await commands.executeCommand(resumable ? 'loraWorkbench.resumeRun' : 'loraWorkbench.showLog', node);
+    if (chosen === action) await commands.executeCommand(command, node);
   }
 }

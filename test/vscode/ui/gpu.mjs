@@ -241,13 +241,14 @@ async function live(bench, t, name) {
 }
 
 async function withoutRoom(bench, t) {
-  const { workspace } = bench;
+  const { page, workspace } = bench;
   await bench.setting('loraWorkbench.environment', { EMULATED_CUDA_MEMORY: String(smallBytes) });
   const run = () => bench.run('loraWorkbench.runRecipe', { path: join(workspace, 'gpu', 'small.lora.yaml') });
   await run();
   const known = async () => (await bench.ask('runs')).find(({ name }) => name === 'small');
   await until('it fails', async () => (await known())?.state === 'failed', slowMs);
-  await bench.run('loraWorkbench.openRun', { kind: 'run', id: (await known()).id });
+  await bench.run('workbench.action.closeAllEditors');
+  await page.locator('.notifications-toasts .monaco-button', { hasText: 'Open Run' }).click();
   const frame = await named(bench, 'small');
   const failure = frame.locator('.rn-fail');
   await failure.locator('.rn-mend').waitFor();
