@@ -32,11 +32,13 @@ export class Devices implements Disposable {
   /**
    * @param storage the folder that the settings name for CUDA's files.
    * @param read stands in for nvidia-smi in tests.
+   * @param installed stands in for the look for CUDA's provider in tests.
    */
   constructor(
     private readonly trusted: () => boolean,
     private readonly storage: () => string | undefined,
     private readonly read?: () => Promise<DeviceUse[]>,
+    private readonly installed?: () => boolean,
   ) {}
 
   /** The devices or their free memory are others now. */
@@ -58,6 +60,17 @@ export class Devices implements Disposable {
     // Only what was never known is waited for.
     if (this.#facts.length === 0) await asked;
     return this.#factsOf(device)?.freeBytes ?? null;
+  }
+
+  /** What a run with `device: auto` will take, as far as that can be told without opening a device: it tries the freest first. */
+  async auto(): Promise<string> {
+    const asked = this.refresh();
+    if (this.#facts.length === 0) await asked;
+    const [first] = [...this.#facts].sort((a, b) => (b.freeBytes ?? 0) - (a.freeBytes ?? 0));
+    if (first === undefined) return 'cpu';
+    const { providerInstalled, storageFolder } = await import('./engineParts');
+    const there = this.installed ?? (() => providerInstalled(this.storage() ?? storageFolder()));
+    return there() ? first.id : 'cpu';
   }
 
   /** The same of system memory, for what lies there beside the device; null where the device is the CPU. */

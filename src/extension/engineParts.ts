@@ -5,7 +5,7 @@ export { fingerprint } from '../engine/checkpoint/fingerprint';
 export { openCheckpoint } from '../engine/checkpoint/folder';
 export { inspectSafetensors, readSafetensors } from '../engine/checkpoint/safetensors';
 export { cudaDevice, readDeviceUse } from '../engine/cuda/deviceUse';
-export { storageFolder } from '../engine/cuda/storage';
+export { providerInstalled, storageFolder } from '../engine/cuda/storage';
 export { availableMemory } from '../engine/estimate/availableMemory';
 export { deviceContext } from '../engine/estimate/deviceContext';
 export { writeFileAtomic } from '../engine/files/atomic';

@@ -51,6 +51,21 @@ test('a driver that fails leaves the memory unknown; it is never the memory of s
   assert.deepEqual(devices.cuda, []);
 });
 
+test('auto means the freest device where the provider is installed, else the CPU', async () => {
+  const of = (read: () => Promise<DeviceUse[]>, installed: boolean) =>
+    new Devices(
+      () => true,
+      () => undefined,
+      read,
+      () => installed,
+    ).auto();
+  const two = async () =>
+    parseDeviceUse('0, GPU-a, A, 1000, 1, 10, 35, Disabled\n1, GPU-b, B, 1000, 1, 900, 0, Disabled\n');
+  assert.equal(await of(two, true), 'cuda:1');
+  assert.equal(await of(two, false), 'cpu');
+  assert.equal(await of(async () => [], true), 'cpu');
+});
+
 test('nobody is asked in a folder that is not trusted', async () => {
   const devices = new Devices(
     () => false,

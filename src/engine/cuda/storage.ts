@@ -114,3 +114,13 @@ export function findProvider(library: string, storage: string = storageFolder())
   const [name] = providerNames(process.platform)[installation.kind];
   return { kind: installation.kind, folder, provider: join(folder, name!), stored: true };
 }
+
+/** Whether a provider of the installed runtime is there; nothing is loaded. */
+export function providerInstalled(storage: string = storageFolder()): boolean {
+  try {
+    const libraries = join(runtimePackage().folder, 'bin', 'napi-v6', process.platform, process.arch);
+    return findProvider(join(libraries, 'library'), storage) !== undefined;
+  } catch {
+    return false;
+  }
+}

@@ -35,6 +35,8 @@ export class Forecaster implements vscode.Disposable {
   readonly #workers: Partial<Record<'soon' | 'later', Worker>> = {};
   #known: Known | null = null;
   #recipe: Recipe | undefined;
+  /** As it was given: with `device: auto` unsettled. */
+  #given: { recipe: Recipe; model: Model } | undefined;
   /** Null where nothing tells. */
   #available: number | null = 0;
   /** In system memory; null where that is the device's. */
@@ -58,10 +60,14 @@ export class Forecaster implements vscode.Disposable {
   ) {}
 
   /** The recipe changed. `changedAt` is when, by `performance.now()`. */
-  async update(recipe: Recipe, model: Model, changedAt: number): Promise<void> {
-    this.#recipe = recipe;
+  async update(given: Recipe, model: Model, changedAt: number): Promise<void> {
+    this.#recipe = given;
+    this.#given = { recipe: given, model };
     this.#asked = changedAt;
     const { quickForecast, forecastKey } = await import('../engineParts');
+    const recipe = given.device === 'auto' ? { ...given, device: await this.devices.auto() } : given;
+    if (this.#recipe !== given) return;
+    this.#recipe = recipe;
     const available = await this.devices.free(recipe.device);
     const beside = await this.devices.freeBeside(recipe.device);
     const context = await this.devices.context(recipe.device);
@@ -200,7 +206,13 @@ export class Forecaster implements vscode.Disposable {
   async availableChanged(): Promise<void> {
     const recipe = this.#recipe;
     const forecast = this.#last;
-    if (recipe === undefined || forecast === undefined || !recipe.device.startsWith('cuda')) return;
+    if (recipe === undefined || forecast === undefined) return;
+    const given = this.#given;
+    if (given?.recipe.device === 'auto' && (await this.devices.auto()) !== recipe.device) {
+      if (this.#recipe === recipe) await this.update(given.recipe, given.model, performance.now());
+      return;
+    }
+    if (this.#recipe !== recipe || !recipe.device.startsWith('cuda')) return;
     const available = await this.devices.free(recipe.device);
     if (this.#recipe !== recipe || this.#last !== forecast || this.#exactKey === '') return;
     const before = this.#available;
@@ -244,7 +256,7 @@ export class Forecaster implements vscode.Disposable {
       availableBytes: this.#available,
       availableHostBytes: this.#availableBeside,
       context: this.#context,
-      device: this.#recipe?.device ?? 'auto',
+      device: this.#recipe?.device ?? 'cpu',
       trainableParameters,
       suggestions: this.#suggestions,
       tookMs: performance.now() - this.#asked,
