@@ -1,5 +1,5 @@
 // What every adapter method promises, held against the whole path: start, gradients, frozen tensors, LoRA form, files, and the
-// count of trained parameters. The methods come from the registry; none is named here.
+// count of trained parameters. The methods come from the registry; none is named here, and no promise has a file of its own.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

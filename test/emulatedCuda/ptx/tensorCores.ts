@@ -32,7 +32,8 @@ export function ldmatrix(i: Instruction, names: Names): string {
 
 /** `cp.async.cg.shared.global [to], [from], 16, bytes`: at once; what is not read of it is zero. */
 export function cp(i: Instruction, names: Names): string {
-  if (i.parts[1] !== 'async' || i.parts.includes('bulk')) throw new Error(`No copy: ${i.text}`);
+  if (i.parts[1] !== 'async' || i.parts.some((part) => part === 'bulk' || part.includes('cache_hint')))
+    throw new Error(`No copy: ${i.text}`);
   if (i.parts.some((part) => /group|wait|commit/.test(part))) return ';';
   const [to, from, size, given] = i.operands as [string, string, string, string?];
   const bytes = given === undefined ? size : read(given, 'u32', names);
