@@ -73,7 +73,7 @@ export class Devices implements Disposable {
     return there() ? first.id : 'cpu';
   }
 
-  /** The same of system memory, for what lies there beside the device; null where the device is the CPU. */
+  /** Bytes of system memory that are free, for what lies there beside the device; null where the device is the CPU. */
   async freeBeside(device: string): Promise<number | null> {
     return isCuda(device) || device === 'webgpu' ? freeHere() : null;
   }

@@ -17,8 +17,8 @@ import {
   U,
   zeroOf,
 } from './instructionRows';
-
 import { integerOperands } from './integerRows';
+
 export const conversions: Record<string, InstructionRow[]> = {};
 for (const from of kinds) {
   const rows: InstructionRow[] = [];

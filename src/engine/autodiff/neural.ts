@@ -76,5 +76,5 @@ export const neuralGradients = defineGradients({
   StopGradient: { stop: 'asked for by the author of the graph' },
   SimplifiedLayerNormalizationGradient: { stop: 'made on the way back alone' },
   Fill: { stop: 'a constant' },
-  GroupQueryAttention: { stop: 'inference only; training uses SoftmaxMatMul' },
+  GroupQueryAttention: { stop: 'training has CausalAttention, which is lowered to it, or SoftmaxMatMul' },
 });

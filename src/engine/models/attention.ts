@@ -100,7 +100,7 @@ export class Rotation {
 
 /** softmax(scale·q·kᵀ + mask)·v for sequences of one length, causal, in query blocks. */
 export class CausalProducts {
-  /** @param segments int64 [B, S] or undefined, as above. */
+  /** @param segments int64 [B, S], the number of the packed example that a position belongs to; undefined without packing. */
   constructor(
     private readonly b: GraphBuilder,
     private readonly rows: number,

@@ -100,7 +100,7 @@ export const neuralOps = defineOps({
     },
   } as OpDefinition<{ shape: readonly number[]; value: { float: number } }>,
   /**
-   * Inference only. query [B, S, H·Dh], key and value [B, S, K·Dh], past key and value [B, K, T, Dh] (written in place),
+   * Attention over a cache, and the forward pass of CausalAttention. query [B, S, H·Dh], key and value [B, S, K·Dh], past key and value [B, K, T, Dh] (written in place),
    * last filled position int32 [B], total length int32 [1], cos and sin caches or null → output, present key and value.
    * Without a past, what is present is what was given.
    */

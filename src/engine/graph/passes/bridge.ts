@@ -1,9 +1,9 @@
 // Makes a lowered graph one that a device has kernels for: an operator without a 16-bit kernel there computes in fp32 between
 // casts. Values are rounded to 16 bits at the same places as on a device that has all kernels.
 import type { DType } from '../../dtype';
-import { GraphBuilder } from '../builder';
-import type { Graph, Node, Value } from '../graph';
+import type { Graph, Node } from '../graph';
 import { isFloat, type Precision } from '../precision';
+import { GraphCopy } from './copy';
 
 /** Whether a device runs an operator in a 16-bit type. */
 export type HasKernel = (node: Node, type: 'float16' | 'bfloat16') => boolean;
@@ -11,17 +11,8 @@ export type HasKernel = (node: Node, type: 'float16' | 'bfloat16') => boolean;
 /** The graph itself where nothing is in 16 bits. */
 export function bridge(graph: Graph, precision: Precision, hasKernel: HasKernel): Graph {
   if (precision.compute === 'float32' && precision.cache === 'float32') return graph;
-  const b = new GraphBuilder(graph.name);
-  const mapped = new Map<Value, Value>();
-  for (const input of graph.inputs) mapped.set(input, b.input(input.name, input.dtype, input.shape));
-  const map = (value: Value): Value => {
-    let known = mapped.get(value);
-    if (!known) {
-      known = b.constant(value.dtype, value.shape, value.data!, value.name);
-      mapped.set(value, known);
-    }
-    return known;
-  };
+  const copy = new GraphCopy(graph);
+  const { b } = copy;
   for (const node of graph.nodes) {
     const half = halfType(node);
     const foreign = half !== undefined && node.op !== 'Cast' && !hasKernel(node, half);
@@ -29,20 +20,20 @@ export function bridge(graph: Graph, precision: Precision, hasKernel: HasKernel)
       // Casts are made for each reader: a shared one would hold an fp32 copy of a weight until the backward pass.
       const inputs = node.inputs.map((input) => {
         if (input === null) return null;
-        const value = map(input);
+        const value = copy.of(input);
         return foreign && value.dtype === half ? b.op('Cast', [value], { to: 'float32' }) : value;
       });
       const results = b.apply(node.op, inputs, node.attributes as never, { name: node.op, keep: node.keep });
       node.outputs.forEach((output, i) => {
         const result = results[i]!;
-        mapped.set(
+        copy.put(
           output,
           result.dtype === output.dtype ? result : b.op('Cast', [result], { to: output.dtype }),
         );
       });
     });
   }
-  return b.finish(graph.outputs.map(({ name, value }) => ({ name, value: map(value) })));
+  return copy.finish();
 }
 
 /** The 16-bit type among a node's inputs and outputs. */

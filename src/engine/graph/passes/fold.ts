@@ -2,9 +2,10 @@
 // weight, and δ·W + λ·A on the way back [δ λ]·[W; A]. Instead of the narrow product's result and the sum, which are as large as the
 // wide result, the factors are copied, and the sum is taken in the product, before it is rounded. Comes after joining and before
 // precision; knows no models and no methods.
-import { GraphBuilder } from '../builder';
+import type { GraphBuilder } from '../builder';
 import type { Graph, Node, Value } from '../graph';
 import { sameShape } from '../shape';
+import { GraphCopy } from './copy';
 import type { JoinRule } from './join';
 
 /** Inner size of a product that is folded: ranks. */
@@ -22,17 +23,9 @@ interface Fold {
 export function foldProducts(graph: Graph, rule: JoinRule | undefined): Graph {
   const folds = rule ? findFolds(graph, rule) : new Map<Node, Fold>();
   if (folds.size === 0) return graph;
-  const b = new GraphBuilder(graph.name);
-  const mapped = new Map<Value, Value>();
-  for (const input of graph.inputs) mapped.set(input, b.input(input.name, input.dtype, input.shape));
-  const map = (value: Value): Value => {
-    let known = mapped.get(value);
-    if (!known) {
-      known = b.constant(value.dtype, value.shape, value.data!, value.name);
-      mapped.set(value, known);
-    }
-    return known;
-  };
+  const copy = new GraphCopy(graph);
+  const { b } = copy;
+  const map = (value: Value): Value => copy.of(value);
   const gone = new Set([...folds.values()].flatMap(({ wide, thin }) => [wide, thin]));
   for (const node of graph.nodes) {
     if (gone.has(node)) continue;
@@ -48,10 +41,10 @@ export function foldProducts(graph: Graph, rule: JoinRule | undefined): Graph {
           ),
     );
     node.outputs.forEach((output, i) => {
-      mapped.set(output, results[i]!);
+      copy.put(output, results[i]!);
     });
   }
-  return b.finish(graph.outputs.map(({ name, value }) => ({ name, value: map(value) })));
+  return copy.finish();
 }
 
 /** The sums that are folded, by their node. */
